@@ -1,0 +1,1 @@
+"""The rules of VTrace: pure functions over plain values, without I/O and without outside libraries."""
