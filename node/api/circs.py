@@ -1,0 +1,70 @@
+"""rpcs of circs: recording them and reading the history of goods."""
+
+from __future__ import annotations
+
+from node.api import convert
+from node.api.auth import require
+from node.domain import limits
+from node.domain.model import CircType
+from node.domain.records import User
+from node.domain.roles import Role
+from node.errors import Reason
+from node.flow.query import Query
+from node.flow.record import Recorder, check_parties, circ_type_of
+from node.wire.vtrace.v1 import service_pb2 as wire
+
+NEEDS = {
+    CircType.PRODUCE: (Role.PRODUCER,),
+    CircType.PROCESS: (Role.TRANSPORTER,),
+    CircType.TRANSFER: (Role.TRANSPORTER,),
+    CircType.EXAM: (Role.TRANSPORTER, Role.EXAMINER),
+}
+
+
+class Circs:
+    """Servicer of the rpcs about circs."""
+
+    failed = Reason.CREATE_CIRC_FAILED
+
+    def __init__(self, recorder: Recorder, query: Query) -> None:
+        self._recorder = recorder
+        self._query = query
+
+    def CreateCirc(self, caller: User, request: wire.CreateCircRequest) -> wire.CreateCircResponse:
+        """Record one circ of one goods."""
+        circ_type = _checked_type(caller, request.circ_type)
+        check_parties(caller, origin=getattr(request, "from").value, operator="")
+        goods = limits.goods_ids("goods_id", [request.goods_id])
+        form = limits.form("form_value", request.form_value.value)
+        (recorded,) = self._recorder.create(caller, circ_type, goods, request.to, form)
+        return wire.CreateCircResponse(
+            circ_id=convert.number(recorded.circ_id), trans_id=convert.text(recorded.trans_id)
+        )
+
+    def BatchCirc(self, caller: User, request: wire.BatchCircRequest) -> wire.BatchCircResponse:
+        """Record one circ of many goods, all or none."""
+        circ_type = _checked_type(caller, request.circ_type)
+        check_parties(caller, origin=getattr(request, "from").value, operator=request.operator)
+        goods = limits.goods_ids("goods_ids", request.goods_ids)
+        form = limits.form("form_info", request.form_info.value)
+        response = wire.BatchCircResponse()
+        for recorded in self._recorder.create(caller, circ_type, goods, request.to.value, form):
+            response.goodsId2transId.update(dict.fromkeys(recorded.goods_ids, recorded.trans_id))
+        return response
+
+    def GetCirc(self, request: wire.GetCircRequest) -> wire.GetCircResponse:
+        """One goods and its circs, oldest first, for anybody."""
+        goods, circs = self._query.history(request.goods_id)
+        return wire.GetCircResponse(
+            goods_info=convert.one_goods(goods), circ_records=[convert.circ_record(one) for one in circs]
+        )
+
+    def ContractName(self, _: wire.ContractNameRequest) -> wire.ContractNameResponse:
+        """The contract's own name, for anybody."""
+        return wire.ContractNameResponse(contract_name=convert.text(self._query.contract_name()))
+
+
+def _checked_type(caller: User, number: int) -> CircType:
+    circ_type = circ_type_of(number)
+    require(caller, NEEDS[circ_type], circ_type.name.lower())
+    return circ_type

@@ -1,0 +1,131 @@
+"""Records of the house as messages of the protocol, and back."""
+
+from __future__ import annotations
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.wrappers_pb2 import BytesValue, Int32Value, Int64Value, StringValue
+
+from node.domain import records
+from node.domain.model import CircStatus
+from node.wire.circ.v1 import circ_pb2 as circ
+from node.wire.goods.v1 import goods_pb2 as goods
+from node.wire.iam.v1 import iam_pb2 as iam
+
+PHONE_SHOWN = (3, 4)
+
+
+def text(value: str) -> StringValue:
+    """A string that is set."""
+    return StringValue(value=value)
+
+
+def number(value: int) -> Int64Value:
+    """An integer that is set."""
+    return Int64Value(value=value)
+
+
+def timestamp(micros: int) -> Timestamp:
+    """Microseconds since 1970 as a Timestamp."""
+    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1_000)
+
+
+def micros(value: Timestamp) -> int:
+    """A Timestamp as microseconds since 1970; what is finer is dropped."""
+    return int(value.seconds * 1_000_000 + value.nanos // 1_000)
+
+
+def masked_phone(phone: str) -> str:
+    """A phone number for others' eyes: its first and last digits."""
+    head, tail = PHONE_SHOWN
+    if len(phone) <= head + tail:
+        return "*" * len(phone)
+    return phone[:head] + "*" * (len(phone) - head - tail) + phone[-tail:]
+
+
+def user(value: records.User, *, to_owner: bool) -> iam.User:
+    """A user, personal data masked or left out unless the user itself asks."""
+    message = iam.User(
+        username=text(value.username),
+        nickname=text(value.nickname),
+        role=text(value.role.value),
+        phone=text(value.phone if to_owner else masked_phone(value.phone)),
+        create_at=timestamp(value.created_at),
+        id=number(value.id),
+        avatar=value.avatar,
+        status=iam.deleted if value.deleted else iam.enable,
+    )
+    if to_owner:
+        message.email.value = value.email
+        if value.realname:
+            message.realname.value = value.realname
+            message.idcard.value = value.resident_id
+    return message
+
+
+def org(value: records.Org, *, to_member: bool) -> iam.Org:
+    """An org, the phone masked unless a member asks."""
+    phone = value.legal_phone if to_member else masked_phone(value.legal_phone)
+    return iam.Org(
+        id=number(value.id),
+        org_name=text(value.name),
+        org_code=text(value.code),
+        legal_person_name=text(value.legal_name),
+        legal_person_phone=text(phone),
+        owner=text(value.owner),
+        org_info=BytesValue(value=value.info),
+    )
+
+
+def goods_class(value: records.GoodsClass) -> goods.Class:
+    """A class."""
+    return goods.Class(
+        ID=number(value.id),
+        name=text(value.name),
+        des=BytesValue(value=value.description),
+        state=text(value.state),
+        creator=text(value.creator),
+        org_id=number(value.org_id),
+        tm=text(value.trademark),
+        material_id=Int32Value(value=value.material_id),
+    )
+
+
+def serial(value: records.Serial) -> goods.Serial:
+    """A serial with its class."""
+    message = goods.Serial(
+        ID=number(value.id),
+        timestamp=timestamp(value.product_time),
+        state=text(value.state),
+        creator=text(value.creator),
+    )
+    getattr(message, "class").CopyFrom(goods_class(value.goods_class))
+    return message
+
+
+def one_goods(value: records.Goods) -> goods.Goods:
+    """One goods with its serial and class."""
+    return goods.Goods(
+        ID=number(value.id), state=text(value.state), creator=text(value.creator), serial=serial(value.serial)
+    )
+
+
+def circ_record(value: records.CircRecord) -> circ.CircRecord:
+    """One circ of one goods."""
+    message = circ.CircRecord(
+        id=number(value.id),
+        object_id=number(value.goods_id),
+        circ_type=value.circ_type.name.lower(),
+        Operator=text(value.operator),
+        to=text(value.to),
+        trans_id=text(value.trans_id),
+        status=text(value.status.value),
+        salt=value.salt,
+    )
+    getattr(message, "from").value = value.operator
+    if value.form:
+        message.from_value.value = value.form.decode()
+    if value.tx_hash is not None:
+        message.tx_hash.value = value.tx_hash
+    if value.times is not None and value.status is not CircStatus.FAILED:
+        message.times.value = value.times
+    return message

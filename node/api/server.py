@@ -1,0 +1,109 @@
+"""The gRPC server: every rpc of the protocol behind one authentication, one table and one error path."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent import futures
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from grpc_status import rpc_status
+
+from node.api.auth import ANYONE, NEEDS, Tokens, require
+from node.api.status import to_status
+from node.errors import Reason, SetupError, VTraceError
+from node.wire.vtrace.v1 import service_pb2 as wire
+
+THREADS = 32
+CONCURRENT_RPCS_MAX = 512
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+
+log = logging.getLogger(__name__)
+
+SERVICE = wire.DESCRIPTOR.services_by_name["VTraceInterface"]
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+)
+
+
+class Server:
+    """Serves the protocol, the standard health service and reflection on one address."""
+
+    def __init__(self, address: str, servicers: Sequence[Any], tokens: Tokens) -> None:
+        self._server = grpc.server(
+            futures.ThreadPoolExecutor(THREADS, thread_name_prefix="rpc"),
+            options=_OPTIONS,
+            maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX,
+        )
+        handlers = {method.name: _handler(method, servicers, tokens) for method in SERVICE.methods}
+        generic = grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
+        self._server.add_generic_rpc_handlers((generic,))
+        self._health = health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError as fault:
+            raise SetupError(f"--grpc {address}: can't listen there; is another node running?") from fault
+
+    def start(self) -> None:
+        """Answer calls from now on."""
+        self._server.start()
+        self._set_health(health_pb2.HealthCheckResponse.SERVING)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Take no more calls, let those under way end within the grace, and return when all is quiet."""
+        self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._server.stop(grace_seconds).wait(grace_seconds + 1)
+
+    def _set_health(self, status: int) -> None:
+        for name in ("", SERVICE.full_name):
+            self._health.set(name, status)
+
+
+def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens) -> Any:
+    """One rpc: authenticate, hold its row of the table, answer; every fault becomes a status."""
+    name = method.name
+    if name not in NEEDS:
+        raise AssertionError(f"rpc {name} has no row in the table of roles")
+    servicer = next(one for one in servicers if hasattr(one, name))
+    answer: Callable[..., Any] = getattr(servicer, name)
+    needs = NEEDS[name]
+
+    def handle(request: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            if needs is ANYONE:
+                return answer(request)
+            caller = tokens.caller(_authorization(context))
+            require(caller, needs, name)
+            return answer(caller, request)
+        except VTraceError as fault:
+            refusal = fault
+        except Exception:
+            log.exception("%s failed", name)
+            refusal = VTraceError(_failed(servicer), f"{name} failed inside the node; its log says why")
+        context.abort_with_status(rpc_status.to_status(to_status(refusal)))
+        raise AssertionError("abort returned")
+
+    make = grpc.stream_unary_rpc_method_handler if method.client_streaming else grpc.unary_unary_rpc_method_handler
+    request_class = getattr(wire, method.input_type.name)
+    return make(handle, request_class.FromString, lambda response: response.SerializeToString())
+
+
+def _failed(servicer: Any) -> Reason:
+    reason: Reason = servicer.failed
+    return reason
+
+
+def _authorization(context: grpc.ServicerContext) -> str | None:
+    for key, value in context.invocation_metadata():
+        if key == "authorization":
+            return value if isinstance(value, str) else None
+    return None

@@ -1,0 +1,31 @@
+"""Errors as google.rpc.Status: a gRPC code with ErrorInfo, BadRequest and RetryInfo."""
+
+from __future__ import annotations
+
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from node.errors import VTraceError
+
+
+def to_status(fault: VTraceError) -> status_pb2.Status:
+    """What the caller is told of a refusal."""
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=fault.reason.name, domain=fault.reason.domain, metadata=fault.metadata)
+    ]
+    if fault.fields:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=wrong.field, description=wrong.description)
+            for wrong in fault.fields
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if fault.retry_seconds is not None:
+        delay = duration_pb2.Duration(seconds=fault.retry_seconds)
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    packed = []
+    for detail in details:
+        wrapped = any_pb2.Any()
+        wrapped.Pack(detail)
+        packed.append(wrapped)
+    return status_pb2.Status(code=code_pb2.Code.Value(fault.status.value), message=fault.message, details=packed)

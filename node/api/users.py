@@ -1,0 +1,74 @@
+"""rpcs of users: registration, tokens, profile, identity."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import StringValue
+
+from node.api import convert
+from node.api.auth import Tokens
+from node.domain.records import User
+from node.errors import Reason, denied, invalid
+from node.flow.people import People, UserChange
+from node.wire.vtrace.v1 import service_pb2 as wire
+
+
+class Users:
+    """Servicer of the rpcs about users."""
+
+    failed = Reason.CREATE_USER_FAILED
+
+    def __init__(self, people: People, tokens: Tokens) -> None:
+        self._people = people
+        self._tokens = tokens
+
+    def Register(self, request: wire.RegisterRequest) -> wire.RegisterResponse:
+        """A new user, logged in at once."""
+        user = self._people.register(request.phone, request.nickname, request.passwd)
+        token = StringValue(value=self._tokens.issue(user))
+        return wire.RegisterResponse(user=convert.user(user, to_owner=True), token=token)
+
+    def Token(self, request: wire.TokenRequest) -> wire.TokenResponse:
+        """A token for phone and password."""
+        return wire.TokenResponse(token=self._tokens.issue(self._people.log_in(request.phone, request.password)))
+
+    def RefreshToken(self, caller: User, _: wire.RefreshTokenRequest) -> wire.RefreshTokenResponse:
+        """A new token for one that still holds."""
+        return wire.RefreshTokenResponse(token=self._tokens.issue(caller))
+
+    def Profile(self, caller: User, _: wire.ProfileRequest) -> wire.ProfileResponse:
+        """The caller."""
+        return wire.ProfileResponse(user=convert.user(caller, to_owner=True))
+
+    def UpdateUser(self, caller: User, request: wire.UpdateUserRequest) -> wire.UpdateUserResponse:
+        """Change oneself; an admin changes anyone."""
+        given = request.user
+        for field in ("phone", "realname", "idcard", "create_at", "id"):
+            if given.HasField(field) and getattr(given, field) != getattr(convert.user(caller, to_owner=True), field):
+                raise invalid(f"user.{field}", "another value", "none: it can't be changed here", Reason.PARAMS_ERR)
+        change = UserChange(
+            nickname=_maybe(given, "nickname"),
+            email=_maybe(given, "email"),
+            avatar=given.avatar or None,
+            role=_maybe(given, "role"),
+            password=_maybe(request, "password"),
+            current_password=_maybe(request, "current_password"),
+        )
+        changed = self._people.change_user(caller, given.username.value, change)
+        return wire.UpdateUserResponse(user=convert.user(changed, to_owner=changed.id == caller.id))
+
+    def DeleteUser(self, caller: User, request: wire.DeleteUserRequest) -> wire.DeleteUserResponse:
+        """Delete oneself; an admin deletes anyone."""
+        self._people.delete(caller, request.username)
+        return wire.DeleteUserResponse()
+
+    def IdentityAuth(self, caller: User, request: wire.IdentityAuthRequest) -> wire.IdentityAuthResponse:
+        """Verify the caller's identity."""
+        if request.username not in ("", caller.username):
+            raise denied("everybody verifies their own identity only", username=request.username)
+        user = self._people.verify_identity(caller, request.realname, request.idcard)
+        return wire.IdentityAuthResponse(user=convert.user(user, to_owner=True))
+
+
+def _maybe(message: Message, field: str) -> str | None:
+    return str(getattr(message, field).value) if message.HasField(field) else None

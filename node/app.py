@@ -1,0 +1,218 @@
+"""The node, put together. This module alone sees every room of the house."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO
+
+from node import config as configuration
+from node.api.auth import Tokens
+from node.api.circs import Circs
+from node.api.offline import Offline
+from node.api.orgs import Orgs
+from node.api.products import ProductsServicer
+from node.api.server import Server
+from node.api.users import Users
+from node.chain import signer
+from node.chain.embedded import EmbeddedChain
+from node.chain.rpc import Chain
+from node.chain.transport import ChainUnavailable, HttpRpc, JsonRpc
+from node.clock import Clock, now_micros
+from node.config import EMBEDDED, Config
+from node.errors import SetupError
+from node.flow.actors import Actors
+from node.flow.confirm import Confirmer
+from node.flow.goods import Products
+from node.flow.ledger import Ledger, open_ledger, signer_key
+from node.flow.people import People
+from node.flow.query import Query
+from node.flow.record import Recorder
+from node.flow.submit import Sender
+from node.flow.worker import Worker
+from node.page.site import Site
+from node.store import keys
+from node.store import people as users
+from node.store.db import Store
+from node.store.seal import Seal, master_key
+
+CHAIN_WAIT_SECONDS = 60
+IDLE_SECONDS_EMBEDDED = 1.0
+IDLE_SECONDS_OTHER = 0.5
+GRACE_SECONDS = 10
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a started node says of itself: addresses as HOST:PORT, the chain and the contract."""
+
+    grpc: str
+    http: str
+    chain_id: int
+    contract: str
+
+
+def open_store(config: Config) -> tuple[Store, Seal]:
+    """The index and the master key of a data directory, made at first need."""
+    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    seal = Seal(master_key(config.master_key_path, make=config.master_key is None))
+    return Store(config.index_path), seal
+
+
+class Node:
+    """A whole node: opened when built, answering after ``start``, gone after ``stop``.
+
+    ``on_fatal`` is told when it can't go on; ``fault`` then says why.
+    """
+
+    def __init__(self, config: Config, on_fatal: Callable[[], None], clock: Clock = now_micros) -> None:
+        configuration.check(config)
+        self._config = config
+        self._lock = _claim_directory(config)
+        self._store, seal = open_store(config)
+        key = signer_key(self._store, seal, _given_key(config))
+        self._rpc = self._open_chain(key)
+        chain = Chain(self._rpc)
+        self._ledger = _when_reachable(lambda: open_ledger(self._store, chain, key), config.chain)
+        self._on_fatal = on_fatal
+        self.fault: BaseException | None = None
+        self._workers(chain)
+        self._server, self._site = self._faces(chain, seal, clock)
+
+    def _open_chain(self, key: bytes) -> JsonRpc:
+        if self._config.chain == EMBEDDED:
+            return EmbeddedChain(self._config.chain_path, funded=signer.address_of(key))
+        return HttpRpc(self._config.chain)
+
+    def _workers(self, chain: Chain) -> None:
+        idle = IDLE_SECONDS_EMBEDDED if self._config.chain == EMBEDDED else IDLE_SECONDS_OTHER
+        sender = Sender(self._store, chain)
+        sender.resume()
+
+        def send() -> bool:
+            before = sender.sent
+            again = sender.step()
+            if sender.sent != before:
+                self._confirmer.wake()
+            return again
+
+        confirmer = Confirmer(
+            self._store,
+            chain,
+            self._ledger,
+            confirmations=self._config.depth,
+            resend=lambda: self._sender.wake(),
+        )
+        self._sender = Worker("sender", send, idle_seconds=idle, on_fatal=self._fail, at_end=self._store.close)
+        self._confirmer = Worker(
+            "confirmer", confirmer.step, idle_seconds=idle, on_fatal=self._fail, at_end=self._store.close
+        )
+
+    def _faces(self, chain: Chain, seal: Seal, clock: Clock) -> tuple[Server, Site]:
+        submitted = self._sender.wake
+        actors = Actors(self._ledger, seal)
+        people = People(self._store, seal, clock, role_changed=actors.keep_in_step, submitted=submitted)
+        recorder = Recorder(self._store, self._ledger, actors, clock, submitted)
+        products = Products(self._store, recorder, clock, submitted)
+        query = Query(self._store, chain, self._ledger)
+        with self._store.write():
+            seed = keys.own_key(seal, "token", Tokens.new_seed)
+        tokens = Tokens(seed, users.user, clock)
+        servicers = (
+            Users(people, tokens),
+            Orgs(people),
+            ProductsServicer(products, query),
+            Circs(recorder, query),
+            Offline(),
+        )
+        site = Site(self._config.http, self._rpc if self._config.chain == EMBEDDED else None)
+        return Server(self._config.grpc, servicers, tokens), site
+
+    def start(self) -> Ready:
+        """Start anchoring and answering."""
+        self._sender.start()
+        self._confirmer.start()
+        self._site.start()
+        self._server.start()
+        return Ready(
+            grpc=_with_port(self._config.grpc, self._server.port),
+            http=_with_port(self._config.http, self._site.port),
+            chain_id=self._ledger.chain_id,
+            contract=self._ledger.contract,
+        )
+
+    def stop(self) -> None:
+        """Let calls under way end, stop anchoring between two steps, and close everything."""
+        self._server.stop(GRACE_SECONDS)
+        self._site.stop()
+        for worker in (self._sender, self._confirmer):
+            if not worker.stop(GRACE_SECONDS):
+                log.warning("a worker did not end in time; what it had to do is done at the next start")
+        self._rpc.close()
+        self._store.close()
+        self._lock.close()
+
+    def _fail(self, fault: BaseException) -> None:
+        log.critical("the node can't go on: %s", fault, exc_info=fault)
+        self.fault = fault
+        self._on_fatal()
+
+
+def _claim_directory(config: Config) -> IO[str]:
+    """Hold the data directory for this process alone, for as long as it lives."""
+    try:
+        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = open(config.data_dir / "lock", "w")  # noqa: SIM115 - held until the node stops
+    except OSError as fault:
+        raise SetupError(f"--data-dir {config.data_dir}: {fault.strerror}") from fault
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise SetupError(
+            f"--data-dir {config.data_dir}: another node runs on it; stop that one or name another directory"
+        ) from None
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock
+
+
+def _given_key(config: Config) -> bytes | None:
+    """The signer's key from --signer-key: 64 hex digits in a file."""
+    path = config.signer_key
+    if path is None:
+        return None
+    try:
+        key = bytes.fromhex(path.read_text().strip().removeprefix("0x"))
+        signer.address_of(key)
+    except OSError as fault:
+        raise SetupError(f"--signer-key {path}: {fault.strerror}") from fault
+    except ValueError:
+        raise SetupError(f"--signer-key {path}: want the 64 hex digits of a private key") from None
+    return key
+
+
+def _when_reachable(find: Callable[[], Ledger], url: str) -> Ledger:
+    """Wait, within a bound, for a chain that starts at the same time as the node."""
+    deadline, pause, told = time.monotonic() + CHAIN_WAIT_SECONDS, 0.2, False
+    while True:
+        try:
+            return find()
+        except ChainUnavailable as fault:
+            if time.monotonic() + pause > deadline:
+                raise SetupError(f"--chain {url}: no answer within {CHAIN_WAIT_SECONDS} s: {fault}") from fault
+            if not told:
+                log.warning("waiting up to %d s for the chain: %s", CHAIN_WAIT_SECONDS, fault)
+                told = True
+            time.sleep(pause)
+            pause = min(pause * 2, 5.0)
+
+
+def _with_port(address: str, port: int) -> str:
+    return f"{address.rpartition(':')[0]}:{port}"

@@ -1,0 +1,145 @@
+"""What a chain says, as plain values, and how each is read from JSON.
+
+Hashes are ``0x`` + 64 lower-case hex digits, addresses are checksummed, amounts are in wei,
+timestamps in seconds since 1970. The ``read_…`` functions raise ShapeError with the field's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from eth_utils.address import to_checksum_address
+
+from node.chain import shape
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    number: int
+    hash: str
+    parent_hash: str
+    timestamp: int
+    base_fee_per_gas: int | None
+    gas_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    address: str
+    topics: tuple[bytes, ...]
+    data: bytes
+    block_number: int
+    block_hash: str
+    tx_hash: str
+    tx_index: int
+    log_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a mined transaction; ``status`` False means that it was reverted."""
+
+    tx_hash: str
+    block_number: int
+    block_hash: str
+    tx_index: int
+    status: bool
+    gas_used: int
+    contract_address: str | None
+    logs: tuple[Log, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A transaction that the chain knows; ``block_number`` is None until it is mined."""
+
+    hash: str
+    to: str | None
+    sender: str
+    input: bytes
+    nonce: int
+    block_number: int | None
+
+
+def maybe(read: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    return lambda value: None if value is None else read(value)
+
+
+def _get(value: dict[str, Any], name: str, read: Callable[[Any], T]) -> T:
+    """A member, with its name in the error if it is misshapen."""
+    found = shape.field(value, name)
+    try:
+        return read(found)
+    except shape.ShapeError as error:
+        raise shape.ShapeError(f"has a wrong {name}: {error}") from error
+
+
+def _address(value: Any) -> str:
+    return to_checksum_address(shape.account(value))
+
+
+def read_block(value: Any) -> Block:
+    body = shape.obj(value)
+    return Block(
+        number=_get(body, "number", shape.quantity),
+        hash=_get(body, "hash", shape.hash32),
+        parent_hash=_get(body, "parentHash", shape.hash32),
+        timestamp=_get(body, "timestamp", shape.quantity),
+        base_fee_per_gas=maybe(shape.quantity)(body.get("baseFeePerGas")),
+        gas_limit=_get(body, "gasLimit", shape.quantity),
+    )
+
+
+def _log(value: Any) -> Log:
+    body = shape.obj(value)
+    return Log(
+        address=_get(body, "address", _address),
+        topics=_get(body, "topics", _topics),
+        data=_get(body, "data", shape.data),
+        block_number=_get(body, "blockNumber", shape.quantity),
+        block_hash=_get(body, "blockHash", shape.hash32),
+        tx_hash=_get(body, "transactionHash", shape.hash32),
+        tx_index=_get(body, "transactionIndex", shape.quantity),
+        log_index=_get(body, "logIndex", shape.quantity),
+    )
+
+
+def _topics(value: Any) -> tuple[bytes, ...]:
+    return tuple(shape.data(each, 32) for each in shape.array(value))
+
+
+def read_logs(value: Any) -> tuple[Log, ...]:
+    return tuple(_log(each) for each in shape.array(value))
+
+
+def read_receipt(value: Any) -> Receipt:
+    body = shape.obj(value)
+    status = _get(body, "status", shape.quantity)
+    if status not in (0, 1):
+        raise shape.ShapeError(f"has a wrong status: want 0x0 or 0x1, got {status:#x}")
+    return Receipt(
+        tx_hash=_get(body, "transactionHash", shape.hash32),
+        block_number=_get(body, "blockNumber", shape.quantity),
+        block_hash=_get(body, "blockHash", shape.hash32),
+        tx_index=_get(body, "transactionIndex", shape.quantity),
+        status=status == 1,
+        gas_used=_get(body, "gasUsed", shape.quantity),
+        contract_address=maybe(_address)(body.get("contractAddress")),
+        logs=_get(body, "logs", read_logs),
+    )
+
+
+def read_transaction(value: Any) -> Transaction:
+    body = shape.obj(value)
+    return Transaction(
+        hash=_get(body, "hash", shape.hash32),
+        to=maybe(_address)(body.get("to")),
+        sender=_get(body, "from", _address),
+        input=_get(body, "input", shape.data),
+        nonce=_get(body, "nonce", shape.quantity),
+        block_number=maybe(shape.quantity)(body.get("blockNumber")),
+    )

@@ -1,0 +1,512 @@
+"""The contract as bytes: calls, digests, events, errors and gas. No chain is asked here.
+
+Addresses are checksum strings, hashes and digests ``bytes``. The artifact beside this file is made by
+``scripts/compile_contracts.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib import resources
+from typing import Any, Final
+
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
+from eth_hash.auto import keccak
+from eth_utils.address import to_canonical_address, to_checksum_address
+
+from node.domain.model import Circ, CircType, Range, Rights
+
+NAME: Final = "VTrace"
+VERSION: Final = "1"
+
+GAS_MAX: Final = 16_777_216
+"""The most gas a transaction may ask for (EIP-7825)."""
+DEPLOY_GAS: Final = 2_200_000
+REGISTER_ACTOR_GAS: Final = 95_000
+SET_RIGHTS_GAS: Final = 45_000
+SET_ACCOUNT_GAS: Final = 55_000
+
+
+# The artifact
+
+
+@cache
+def artifact() -> Mapping[str, Any]:
+    """The compiled contract: ``abi``, ``bytecode``, ``runtime``, ``compiler``, ``sources``."""
+    text = resources.files(__package__).joinpath("VTrace.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def code_matches(runtime_code: bytes, chain_id: int | None = None, address: str | None = None) -> bool:
+    """Whether code found on a chain is the contract's.
+
+    The constructor writes a few values (immutables) into the code. They are compared too if ``chain_id`` and
+    ``address`` say where the code was found; without them such code may still answer for another domain.
+    """
+    runtime = artifact()["runtime"]
+    if len(runtime_code) != runtime["length"]:
+        return False
+    expected = None if chain_id is None or address is None else _immutables(chain_id, address)
+    code = bytearray(runtime_code)
+    for place in runtime["immutables"]:
+        span = slice(place["start"], place["start"] + place["length"])
+        if expected is not None and code[span] != expected[place["name"]]:
+            return False
+        code[span] = bytes(place["length"])
+    return bool(keccak(bytes(code)).hex() == runtime["codeHash"].removeprefix("0x"))
+
+
+def _immutables(chain_id: int, address: str) -> dict[str, bytes]:
+    name, version = NAME.encode(), VERSION.encode()
+    return {
+        "_cachedDomainSeparator": _domain_separator(chain_id, address),
+        "_cachedChainId": _word(chain_id),
+        "_cachedThis": _address_word(address),
+        "_hashedName": keccak(name),
+        "_hashedVersion": keccak(version),
+        # OpenZeppelin's ShortString: the bytes from the left, their number in the last byte.
+        "_name": name.ljust(31, b"\0") + bytes([len(name)]),
+        "_version": version.ljust(31, b"\0") + bytes([len(version)]),
+    }
+
+
+# Words
+
+
+def _word(value: int) -> bytes:
+    return value.to_bytes(32, "big")
+
+
+def _address_word(address: str) -> bytes:
+    return bytes(12) + to_canonical_address(address)
+
+
+def _selector(signature: str) -> bytes:
+    return keccak(signature.encode())[:4]
+
+
+# Calls
+
+_CIRCULATE_TYPES: Final = ("(uint32,uint32)[]", "uint8", "uint32", "uint32", "bytes32", "uint256", "bytes")
+_CIRCULATE: Final = _selector(f"circulate({','.join(_CIRCULATE_TYPES)})")
+_REGISTER_ACTOR: Final = _selector("registerActor(address,uint8,bytes32)")
+_SET_RIGHTS: Final = _selector("setRights(uint32,uint8)")
+_SET_ACCOUNT: Final = _selector("setAccount(uint32,address,bytes)")
+_GOODS_OF: Final = _selector("goodsOf(uint32)")
+_ACTOR_OF: Final = _selector("actorOf(uint32)")
+_NAME: Final = _selector("name()")
+
+
+def deploy_data(admin: str, registrar: str) -> bytes:
+    """The data of the transaction that creates the contract."""
+    return bytes.fromhex(artifact()["bytecode"][2:]) + _address_word(admin) + _address_word(registrar)
+
+
+def circulate_data(circ: Circ, signature: bytes) -> bytes:
+    """The data of a call of ``circulate``."""
+    goods = _goods_words(circ.goods)
+    head = (7 * 32, circ.circ_type, circ.operator, circ.to)
+    return b"".join(
+        (
+            _CIRCULATE,
+            *map(_word, head),
+            circ.form_digest,
+            _word(circ.version),
+            _word(7 * 32 + 32 + len(goods)),
+            _word(len(circ.goods)),
+            goods,
+            _word(len(signature)),
+            signature + bytes(-len(signature) % 32),
+        )
+    )
+
+
+def decode_circulate(data: bytes) -> tuple[Circ, bytes]:
+    """The circ and its signature from the data of a call of ``circulate``; ValueError if it is no such call."""
+    if data[:4] != _CIRCULATE:
+        raise ValueError("not a call of circulate")
+    try:
+        goods, circ_type, operator, to, form_digest, version, signature = decode(
+            _CIRCULATE_TYPES, data[4:], strict=False
+        )
+    except (DecodingError, OverflowError) as error:
+        raise ValueError(f"not a call of circulate: {error}") from None
+    ranges = tuple(Range(first, count) for first, count in goods)
+    return Circ(ranges, CircType(circ_type), operator, to, form_digest, version), signature
+
+
+def register_actor_data(account: str, rights: Rights, name_digest: bytes) -> bytes:
+    """The data of a call of ``registerActor``."""
+    return _REGISTER_ACTOR + _address_word(account) + _word(rights) + name_digest
+
+
+def set_rights_data(actor: int, rights: Rights) -> bytes:
+    """The data of a call of ``setRights``."""
+    return _SET_RIGHTS + _word(actor) + _word(rights)
+
+
+def set_account_data(actor: int, account: str, possession: bytes = b"") -> bytes:
+    """The data of a call of ``setAccount``."""
+    return _SET_ACCOUNT + encode(("uint32", "address", "bytes"), (actor, account, possession))
+
+
+def goods_of_data(goods_id: int) -> bytes:
+    """The data of a call of ``goodsOf``."""
+    return _GOODS_OF + _word(goods_id)
+
+
+def decode_goods_of(output: bytes) -> tuple[int, int]:
+    """Holder and times, from what ``goodsOf`` returns."""
+    holder, times = _words(output, 2)
+    return holder, times
+
+
+def actor_of_data(actor: int) -> bytes:
+    """The data of a call of ``actorOf``."""
+    return _ACTOR_OF + _word(actor)
+
+
+def decode_actor_of(output: bytes) -> tuple[str, Rights] | None:
+    """Account and rights, from what ``actorOf`` returns; None if the actor is not registered."""
+    account, rights = _words(output, 2)
+    return (_address(account), Rights(rights)) if account else None
+
+
+def name_data() -> bytes:
+    """The data of a call of ``name``."""
+    return _NAME
+
+
+def decode_name(output: bytes) -> str:
+    """The contract's name, from what ``name`` returns."""
+    try:
+        (name,) = decode(("string",), output)
+    except (DecodingError, OverflowError, UnicodeDecodeError) as error:
+        raise ValueError(f"not a name: {error}") from None
+    return str(name)
+
+
+def _goods_words(goods: Sequence[Range]) -> bytes:
+    return b"".join(_word(number) for span in goods for number in (span.first, span.count))
+
+
+def _words(data: bytes, count: int) -> list[int]:
+    if len(data) != 32 * count:
+        raise ValueError(f"{len(data)} bytes where {32 * count} were expected")
+    return [int.from_bytes(data[at : at + 32], "big") for at in range(0, len(data), 32)]
+
+
+def _address(word: int) -> str:
+    return to_checksum_address(word.to_bytes(20, "big"))
+
+
+# Digests (EIP-712)
+
+_RANGE_TYPE: Final = b"Range(uint32 first,uint32 count)"
+_RANGE_TYPE_HASH: Final = keccak(_RANGE_TYPE)
+_CIRC_TYPE_HASH: Final = keccak(
+    b"Circ(Range[] goods,uint8 circType,uint32 operator,uint32 to,bytes32 formDigest,uint256 version)" + _RANGE_TYPE
+)
+_ACCOUNT_TYPE_HASH: Final = keccak(b"Account(uint32 actor,address account)")
+_DOMAIN_TYPE_HASH: Final = keccak(
+    b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+)
+
+
+def circ_digest(chain_id: int, contract_address: str, circ: Circ) -> bytes:
+    """The 32 bytes that the operator of a circ signs."""
+    goods_hash = keccak(
+        b"".join(keccak(_RANGE_TYPE_HASH + _word(span.first) + _word(span.count)) for span in circ.goods)
+    )
+    message = b"".join(
+        (
+            _CIRC_TYPE_HASH,
+            goods_hash,
+            _word(circ.circ_type),
+            _word(circ.operator),
+            _word(circ.to),
+            circ.form_digest,
+            _word(circ.version),
+        )
+    )
+    return _digest(chain_id, contract_address, message)
+
+
+def account_digest(chain_id: int, contract_address: str, actor: int, account: str) -> bytes:
+    """The 32 bytes that a new account of an actor signs to prove possession."""
+    return _digest(chain_id, contract_address, _ACCOUNT_TYPE_HASH + _word(actor) + _address_word(account))
+
+
+def _digest(chain_id: int, contract_address: str, message: bytes) -> bytes:
+    return keccak(b"\x19\x01" + _domain_separator(chain_id, contract_address) + keccak(message))
+
+
+@lru_cache(maxsize=16)
+def _domain_separator(chain_id: int, contract_address: str) -> bytes:
+    return keccak(
+        _DOMAIN_TYPE_HASH
+        + keccak(NAME.encode())
+        + keccak(VERSION.encode())
+        + _word(chain_id)
+        + _address_word(contract_address)
+    )
+
+
+# Events
+
+CIRCULATED_TOPIC: Final = keccak(b"Circulated(uint32,uint32,uint8,bytes32,uint256,(uint32,uint32)[])")
+ACTOR_REGISTERED_TOPIC: Final = keccak(b"ActorRegistered(uint32,address,uint8,bytes32)")
+ACCOUNT_CHANGED_TOPIC: Final = keccak(b"AccountChanged(uint32,address,bool)")
+RIGHTS_CHANGED_TOPIC: Final = keccak(b"RightsChanged(uint32,uint8)")
+
+
+@dataclass(frozen=True, slots=True)
+class Circulated:
+    """A circ was taken."""
+
+    circ: Circ
+
+
+@dataclass(frozen=True, slots=True)
+class ActorRegistered:
+    """An actor was registered."""
+
+    actor: int
+    account: str
+    rights: Rights
+    name_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChanged:
+    """Another account speaks for an actor."""
+
+    actor: int
+    account: str
+    sovereign: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RightsChanged:
+    """The rights of an actor were replaced."""
+
+    actor: int
+    rights: Rights
+
+
+Event = Circulated | ActorRegistered | AccountChanged | RightsChanged
+
+
+def decode_log(topics: Sequence[bytes], data: bytes) -> Event | None:
+    """The event in a log of the contract, None for an event of another kind; ValueError if it is malformed.
+
+    Anyone can emit such a log: look first that the contract did.
+    """
+    if not topics:
+        return None
+    indexed = [int.from_bytes(topic, "big") for topic in topics[1:]]
+    match bytes(topics[0]):
+        case topic if topic == CIRCULATED_TOPIC:
+            operator, to, circ_type = indexed
+            form_digest, version, goods = _decode_circulated(bytes(data))
+            return Circulated(Circ(goods, CircType(circ_type), operator, to, form_digest, version))
+        case topic if topic == ACTOR_REGISTERED_TOPIC:
+            (actor,) = indexed
+            account, rights, _ = _words(data, 3)
+            return ActorRegistered(actor, _address(account), Rights(rights), bytes(data[64:]))
+        case topic if topic == ACCOUNT_CHANGED_TOPIC:
+            (actor,) = indexed
+            account, sovereign = _words(data, 2)
+            return AccountChanged(actor, _address(account), bool(sovereign))
+        case topic if topic == RIGHTS_CHANGED_TOPIC:
+            (actor,) = indexed
+            (rights,) = _words(data, 1)
+            return RightsChanged(actor, Rights(rights))
+    return None
+
+
+def _decode_circulated(data: bytes) -> tuple[bytes, int, tuple[Range, ...]]:
+    # The compiler's own encoding is the only one that an event can have: digest, version, 96, number, ranges.
+    _, version, offset, count = _words(data[:128], 4)
+    if offset != 96 or len(data) != 128 + 64 * count:
+        raise ValueError(f"not the data of Circulated: {len(data)} bytes for {count} ranges at {offset}")
+    numbers = iter(_words(data[128:], 2 * count))
+    return data[:32], version, tuple(map(Range, numbers, numbers))
+
+
+# Errors
+
+_ErrorKind = tuple[str, tuple[tuple[str, str], ...]]
+"""An error's name, and the names and types of its arguments."""
+
+_BUILT_IN_ERRORS: Final[Mapping[bytes, _ErrorKind]] = {
+    _selector("Error(string)"): ("Error", (("reason", "string"),)),
+    _selector("Panic(uint256)"): ("Panic", (("code", "uint256"),)),
+}
+
+
+def decode_error(data: bytes) -> str:
+    """What a reverted call returned, in words: ``NotHolder(goodsId=3, holder=2, operator=1)``."""
+    known = _errors().get(bytes(data[:4]))
+    if known is None:
+        return f"unknown error 0x{data.hex()}" if data else "reverted without a reason"
+    name, parameters = known
+    try:
+        values = decode([kind for _, kind in parameters], data[4:])
+    except (DecodingError, OverflowError, UnicodeDecodeError):
+        return f"malformed error {name} 0x{data.hex()}"
+    arguments = []
+    for (parameter, kind), value in zip(parameters, values, strict=True):
+        shown = f"0x{value.hex()}" if isinstance(value, bytes) else value
+        arguments.append(f"{parameter}={to_checksum_address(shown) if kind == 'address' else shown}")
+    return f"{name}({', '.join(arguments)})"
+
+
+@cache
+def _errors() -> Mapping[bytes, _ErrorKind]:
+    found = dict(_BUILT_IN_ERRORS)
+    for entry in artifact()["abi"]:
+        if entry["type"] == "error":
+            parameters = tuple((given["name"], given["type"]) for given in entry["inputs"])
+            selector = _selector(f"{entry['name']}({','.join(kind for _, kind in parameters)})")
+            found[selector] = (entry["name"], parameters)
+    return found
+
+
+# Gas
+#
+# A limit is what the formula says, never a node's estimate. Storage, calldata, logs and memory cost what Ethereum says;
+# the shares of the contract's own code are rounded up from measurements, and tests hold them to it.
+
+_TRANSACTION_GAS: Final = 21_000
+_ZERO_BYTE_GAS: Final = 4
+_BYTE_GAS: Final = 16
+_FLOOR_TOKEN_GAS: Final = 10
+_FRESH_WORD_GAS: Final = 22_100
+_USED_WORD_GAS: Final = 5_000
+_WARM_WORD_GAS: Final = 200
+_LOOK_UP_GAS: Final = 2_100
+
+_CIRC_GAS: Final = 11_400
+"""Signature, operator, log and all else that every circ does once."""
+_WORD_GAS: Final = 720
+"""The arithmetic on one storage word."""
+_MIXED_WORD_GAS: Final = 1_400
+"""More for a word that a produce must look at goods by goods."""
+_RANGE_GAS: Final = 1_170
+"""Check, hash and log of one range."""
+
+_HEAD_BYTES: Final = 4 + 32 * 9 + 96
+_HEAD_NONZERO_BYTES: Final = 4 + 2 + 1 + 3 + 3 + 32 + 4 + 4 + 3 + 1 + 65
+"""Of selector, offset, kind, operator, to, digest, version, offset, number, length and signature, at most."""
+
+GOODS_PER_WORD: Final = 8
+"""How many neighbouring goods share a storage word of the contract: those with the same ``goods_id // 8``."""
+
+
+def circulate_gas(circ_type: CircType, ranges: Sequence[Range]) -> int:
+    """The gas limit of a circ: never below what it uses while its operator's account is a key.
+
+    A contract account (EIP-1271) uses as much more as its own check does.
+    """
+    load, last_word = _Load(circ_type), -1
+    for span in ranges:
+        load, last_word = load.with_range(span, last_word), (span.end - 1) // GOODS_PER_WORD
+    return load.gas
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What of a circ's gas depends on its ranges."""
+
+    circ_type: CircType
+    ranges: int = 0
+    nonzero_bytes: int = 0
+    goods_gas: int = 0
+
+    def with_range(self, span: Range, last_word: int) -> _Load:
+        """The load with one range more; ``last_word`` is the highest word that the load has touched, -1 for none."""
+        first_word = span.first // GOODS_PER_WORD
+        words = (span.end - 1) // GOODS_PER_WORD - first_word + 1
+        shared = first_word == last_word
+        cold_gas = _FRESH_WORD_GAS if self.circ_type is CircType.PRODUCE else _USED_WORD_GAS
+        gas = _RANGE_GAS + words * _WORD_GAS + (words - shared) * cold_gas
+        if shared:
+            gas += _WARM_WORD_GAS + (_MIXED_WORD_GAS if self.circ_type is CircType.PRODUCE else 0)
+        nonzero_bytes = _nonzero_bytes(span.first) + _nonzero_bytes(span.count)
+        return _Load(self.circ_type, self.ranges + 1, self.nonzero_bytes + nonzero_bytes, self.goods_gas + gas)
+
+    @property
+    def gas(self) -> int:
+        nonzero_bytes = _HEAD_NONZERO_BYTES + self.nonzero_bytes
+        zero_bytes = _HEAD_BYTES + 64 * self.ranges - nonzero_bytes
+        memory_words = 16 + 2 * self.ranges
+        used = (
+            _TRANSACTION_GAS
+            + zero_bytes * _ZERO_BYTE_GAS
+            + nonzero_bytes * _BYTE_GAS
+            + _CIRC_GAS
+            + (_LOOK_UP_GAS if self.circ_type in (CircType.PRODUCE, CircType.TRANSFER) else 0)
+            + memory_words**2 // 512
+            + self.goods_gas
+        )
+        # EIP-7623; it never binds while a range costs more than its calldata, but a limit below it is refused.
+        floor = _TRANSACTION_GAS + (zero_bytes + 4 * nonzero_bytes) * _FLOOR_TOKEN_GAS
+        return max(used, floor)
+
+
+def _nonzero_bytes(value: int) -> int:
+    return sum(1 for byte in value.to_bytes(4, "big") if byte)
+
+
+def cut(circ_type: CircType, ranges: Sequence[Range], gas_max: int) -> list[tuple[Range, ...]]:
+    """Cut goods into as few consecutive groups as fit ``gas_max`` each, inside ranges where words end.
+
+    ValueError if not even one goods fits.
+    """
+    groups: list[tuple[Range, ...]] = []
+    group: list[Range] = []
+    load, last_word = _Load(circ_type), -1
+    waiting = list(reversed(ranges))
+    while waiting:
+        span = waiting.pop()
+        count = _most_that_fit(load, span, last_word, gas_max)
+        if count:
+            taken = Range(span.first, count)
+            group.append(taken)
+            load, last_word = load.with_range(taken, last_word), (taken.end - 1) // GOODS_PER_WORD
+        if count < span.count:
+            if not group:
+                raise ValueError(f"goods {span.first} doesn't fit into {gas_max} gas")
+            groups.append(tuple(group))
+            group, load, last_word = [], _Load(circ_type), -1
+            waiting.append(Range(span.first + count, span.count - count))
+    if group:
+        groups.append(tuple(group))
+    return groups
+
+
+def _most_that_fit(load: _Load, span: Range, last_word: int, gas_max: int) -> int:
+    """How many goods of ``span``, from its first, the load can take; a part ends where a word does."""
+
+    def fits(count: int) -> bool:
+        return load.with_range(Range(span.first, count), last_word).gas <= gas_max
+
+    if fits(span.count):
+        return span.count
+    # Goods of one word cost the same as all of it, so the largest part that fits ends with a word (but for a count
+    # with one more byte). Words are whole numbers from the first, which may be there in part.
+    in_first = GOODS_PER_WORD - span.first % GOODS_PER_WORD
+    low, high = 0, (span.count - in_first) // GOODS_PER_WORD + 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fits(min(span.count, in_first + (middle - 1) * GOODS_PER_WORD)):
+            low = middle
+        else:
+            high = middle
+    return in_first + (low - 1) * GOODS_PER_WORD if low else 0

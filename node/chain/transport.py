@@ -1,0 +1,241 @@
+"""One seam for every chain: JSON-RPC itself.
+
+``HttpRpc`` reaches a network over HTTP, ``EmbeddedChain`` (embedded.py) answers in the process.
+Both take batches of ``(method, params)`` and give JSON values back; ``Chain`` (rpc.py) makes
+typed values of them.
+
+HttpRpc speaks HTTP through ``requests`` and not through web3's HTTPProvider: a batch there
+draws its ids from a counter that the caller doesn't see, sorts the answers and pairs them by
+place, so an answer that is missing or doubled goes unseen.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+BATCH_CALLS_MAX = 100
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+TIMEOUT_SECONDS = 10.0
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+SERVER_ERROR = -32000
+LIMIT_EXCEEDED = -32005
+EXECUTION_REVERTED = 3
+
+Call = tuple[str, list[Any]]
+
+
+class ChainUnavailable(Exception):
+    """The chain could not be asked, or its answer can't be understood. Trying again later may help."""
+
+
+class RpcError(Exception):
+    """The ``error`` of one JSON-RPC answer: the chain was reached, and refused this call."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+        self.message = message
+        self.data = data
+
+    def to_json(self) -> dict[str, Any]:
+        """The value of ``error`` in a JSON-RPC answer."""
+        body: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.data is not None:
+            body["data"] = self.data
+        return body
+
+
+class JsonRpc(Protocol):
+    """Something that answers JSON-RPC. Implementations may be called from several threads at once."""
+
+    def batch(self, calls: Sequence[Call]) -> list[Any]:
+        """The answers to ``calls``, in their order: each the JSON result, or an ``RpcError`` (returned).
+
+        Raises ChainUnavailable when the endpoint can't be reached, took too long or answered
+        something that isn't JSON-RPC. Calls of the batch may have taken effect all the same.
+        """
+
+    def close(self) -> None:
+        """Give back sockets and files. No call may follow."""
+
+
+class HttpRpc:
+    """JSON-RPC over HTTP(S) POST. Sends what it is given once: it never retries and follows no redirect.
+
+    ``timeout_seconds`` bounds each request as a whole, of at most 100 calls each. A single call is
+    sent as an object, not as an array, since some endpoints refuse batches. Neither proxies nor
+    passwords are taken from the environment: the endpoint that was named is the one that is asked.
+    """
+
+    def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"chain endpoint is {url!r}, want http://HOST[:PORT][/PATH] or https://…")
+        if timeout_seconds <= 0:
+            raise ValueError(f"timeout is {timeout_seconds} seconds, want > 0")
+        self._url = url
+        self._name = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+        self._timeout_seconds = timeout_seconds
+        self._idle: list[requests.Session] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        self._last_id = 0
+
+    def batch(self, calls: Sequence[Call]) -> list[Any]:
+        """See JsonRpc. More than 100 calls go out in several requests, one after the other."""
+        answers: list[Any] = []
+        for start in range(0, len(calls), BATCH_CALLS_MAX):
+            answers += self._request(calls[start : start + BATCH_CALLS_MAX])
+        return answers
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for session in idle:
+            session.close()
+
+    def _request(self, calls: Sequence[Call]) -> list[Any]:
+        with self._lock:
+            first = self._last_id + 1
+            self._last_id += len(calls)
+        bodies = [
+            {"jsonrpc": "2.0", "id": first + place, "method": method, "params": params}
+            for place, (method, params) in enumerate(calls)
+        ]
+        sent = bodies[0] if len(bodies) == 1 else bodies
+        raw = self._post(json.dumps(sent, separators=(",", ":")).encode())
+        try:
+            answer = json.loads(raw)
+        except (ValueError, RecursionError) as error:
+            raise self._unavailable(f"answered {_excerpt(raw)}, want JSON") from error
+        return self._by_id(answer, first, len(calls))
+
+    def _by_id(self, answer: Any, first: int, count: int) -> list[Any]:
+        """Put the answers into the order of the calls: by their ids, never by their places."""
+        if isinstance(answer, dict):
+            if count > 1 or answer.get("id") is None:
+                # one object for a batch, or no id, means that the request as a whole was refused
+                found = _error_of(answer.get("error"))
+                if found is None:
+                    raise self._unavailable(f"answered one object for {count} calls, without an error")
+                raise self._unavailable(f"refused the request: {found}")
+            answer = [answer]
+        if not isinstance(answer, list):
+            raise self._unavailable(f"answered a JSON {type(answer).__name__}, want an object or an array")
+        results: dict[int, Any] = {}
+        for item in answer:
+            number = item.get("id") if isinstance(item, dict) else None
+            if type(number) is not int or not first <= number < first + count or number in results:
+                raise self._unavailable(f"answered with an id that wasn't asked for, or twice: {number!r}")
+            if "error" in item and item["error"] is not None:
+                found = _error_of(item["error"])
+                if found is None:
+                    raise self._unavailable("answered an error without code and message")
+                results[number] = found
+            elif "result" in item:
+                results[number] = item["result"]
+            else:
+                raise self._unavailable("answered neither result nor error")
+        if len(results) != count:
+            raise self._unavailable(f"answered {len(results)} of {count} calls")
+        return [results[first + place] for place in range(count)]
+
+    def _post(self, body: bytes) -> bytes:
+        """Send one request and read its answer, both within the timeout and the answer within its bound."""
+        deadline = time.monotonic() + self._timeout_seconds
+        session = self._take()
+        try:
+            with session.post(
+                self._url,
+                data=body,
+                headers={"Content-Type": "application/json", "Accept": "application/json"},
+                timeout=self._timeout_seconds,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                chunks: list[bytes] = []
+                length = 0
+                # read1 gives what has come, so an endpoint that drips can't outlast the deadline
+                while chunk := response.raw.read1(64 * 1024, decode_content=True):
+                    chunks.append(chunk)
+                    length += len(chunk)
+                    if length > ANSWER_BYTES_MAX:
+                        raise self._unavailable(f"answered more than {ANSWER_BYTES_MAX} bytes")
+                    if time.monotonic() > deadline:
+                        raise self._unavailable(f"took more than {self._timeout_seconds:g} seconds")
+                raw = b"".join(chunks)
+                if response.status_code != 200:
+                    raise self._unavailable(f"answered HTTP {response.status_code}: {_excerpt(raw)}")
+        except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
+            session.close()
+            raise self._unavailable(f"took more than {self._timeout_seconds:g} seconds") from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            session.close()
+            raise self._unavailable(f"can't be reached ({_reason(error)})") from error
+        except BaseException:
+            session.close()
+            raise
+        self._give_back(session)
+        return raw
+
+    def _take(self) -> requests.Session:
+        """A session that no other thread uses, since ``requests`` doesn't promise to bear sharing."""
+        with self._lock:
+            if self._closed:
+                raise self._unavailable("was closed by this node")
+            if self._idle:
+                return self._idle.pop()
+        session = requests.Session()
+        session.trust_env = False
+        return session
+
+    def _give_back(self, session: requests.Session) -> None:
+        with self._lock:
+            if not self._closed:
+                self._idle.append(session)
+                return
+        session.close()
+
+    def _unavailable(self, what: str) -> ChainUnavailable:
+        # the URL's path and password may be secret: only scheme, host and port are named
+        return ChainUnavailable(f"chain endpoint {self._name} {what}")
+
+
+def _error_of(value: Any) -> RpcError | None:
+    """An RpcError from an answer's ``error``, or None if it isn't one."""
+    if not isinstance(value, dict):
+        return None
+    code, message = value.get("code"), value.get("message")
+    if type(code) is not int or not isinstance(message, str):
+        return None
+    return RpcError(code, message, value.get("data"))
+
+
+def _reason(error: BaseException) -> str:
+    """Why a request failed, without the URL that the library's own message would tell."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
+
+
+def _excerpt(raw: bytes, length_max: int = 120) -> str:
+    """The beginning of what an endpoint answered, fit for a message of one line."""
+    text = " ".join(raw[: length_max + 1].decode("utf-8", "replace").split())
+    return repr(text if len(raw) <= length_max else text[:length_max] + "…")

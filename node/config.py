@@ -1,0 +1,67 @@
+"""How a node is set up: one frozen value, checked before anything is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.errors import SetupError
+
+EMBEDDED = "embedded"
+SQLITE = "sqlite"
+CONFIRMATIONS_EMBEDDED = 1
+CONFIRMATIONS_OTHER = 12
+CONFIRMATIONS_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of ``vtrace serve``. ``grpc`` and ``http`` are HOST:PORT; port 0 takes a free one."""
+
+    data_dir: Path
+    grpc: str = "127.0.0.1:50051"
+    http: str = "127.0.0.1:8080"
+    chain: str = EMBEDDED
+    confirmations: int | None = None
+    master_key: Path | None = None
+    signer_key: Path | None = None
+
+    @property
+    def master_key_path(self) -> Path:
+        """The master key's file: the given one, or ``master.key`` in the data directory."""
+        return self.master_key or self.data_dir / "master.key"
+
+    @property
+    def index_path(self) -> Path:
+        """The index's file."""
+        return self.data_dir / "index.sqlite3"
+
+    @property
+    def chain_path(self) -> Path:
+        """The embedded chain's file."""
+        return self.data_dir / "chain.sqlite3"
+
+    @property
+    def depth(self) -> int:
+        """How many blocks make a transaction final, its own counted."""
+        if self.confirmations is not None:
+            return self.confirmations
+        return CONFIRMATIONS_EMBEDDED if self.chain == EMBEDDED else CONFIRMATIONS_OTHER
+
+
+def host_and_port(option: str, value: str) -> tuple[str, int]:
+    """``HOST:PORT`` as its parts; an IPv6 host stands in brackets."""
+    host, colon, port = value.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65_535):
+        raise SetupError(f"{option} {value}: want HOST:PORT such as 127.0.0.1:50051")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def check(config: Config) -> None:
+    """Refuse settings that can't work, each with what is wanted instead."""
+    host_and_port("--grpc", config.grpc)
+    host_and_port("--http", config.http)
+    if config.chain != EMBEDDED and not config.chain.startswith(("http://", "https://")):
+        raise SetupError(f"--chain {config.chain}: want {EMBEDDED}, or the http(s) URL of a JSON-RPC endpoint")
+    if config.confirmations is not None and not 1 <= config.confirmations <= CONFIRMATIONS_MAX:
+        raise SetupError(f"--confirmations {config.confirmations}: want 1 to {CONFIRMATIONS_MAX}")

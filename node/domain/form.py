@@ -1,0 +1,112 @@
+"""Forms and their digests.
+
+``formDigest = sha256(salt ‖ form)``; the form is the bytes as given: a UTF-8 JSON object of at most
+FORM_BYTES_MAX bytes, or empty. The produce circ that makes goods carries a form written by the node:
+the class, serial and org as they were, as canonical JSON (sorted keys, no spaces, UTF-8).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, NoReturn
+
+FORM_BYTES_MAX = 65_536
+SALT_BYTES = 16
+
+
+def form_digest(salt: bytes, form: bytes) -> bytes:
+    """The 32 bytes that the contract keeps of a form."""
+    if len(salt) != SALT_BYTES:
+        raise ValueError(f"salt: {len(salt)} bytes, want {SALT_BYTES}")
+    return hashlib.sha256(salt + form).digest()
+
+
+def name_digest(username: str) -> bytes:
+    """The 32 bytes that the contract keeps of a user name: sha256 of its UTF-8 bytes."""
+    return hashlib.sha256(username.encode()).digest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """``value`` as JSON with sorted keys, no spaces and UTF-8 text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def form_fault(form: bytes) -> str | None:
+    """What is wrong with ``form``, or None for a form that may be recorded."""
+    if not form:
+        return None
+    if len(form) > FORM_BYTES_MAX:
+        return f"{len(form)} bytes, want at most {FORM_BYTES_MAX}"
+    try:
+        value = json.loads(form.decode("utf-8"), parse_constant=_no_constant)
+    except UnicodeDecodeError as fault:
+        return f"not UTF-8 at byte {fault.start}, want a UTF-8 JSON object"
+    except RecursionError:
+        return "nested too deeply, want a JSON object of fewer levels"
+    except ValueError as fault:
+        return f"not JSON ({fault}), want a UTF-8 JSON object"
+    if not isinstance(value, dict):
+        return 'not a JSON object, want one such as {"moisture_percent": 11.2}'
+    return None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+@dataclass(frozen=True, slots=True)
+class ProducedClass:
+    """A class as it was when its goods were produced."""
+
+    id: int
+    name: str
+    description: str
+    trademark: str
+    material_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProducedSerial:
+    """A serial as it was; ``product_time`` is RFC 3339 in UTC."""
+
+    id: int
+    product_time: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProducedOrg:
+    """The org that made the goods, as it was."""
+
+    id: int
+    name: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProduceForm:
+    """What the first produce circ of goods says of them."""
+
+    goods_class: ProducedClass
+    serial: ProducedSerial
+    org: ProducedOrg
+
+    def to_bytes(self) -> bytes:
+        """The form's bytes: canonical JSON of class, serial and org."""
+        return canonical_json(
+            {"class": asdict(self.goods_class), "serial": asdict(self.serial), "org": asdict(self.org)}
+        )
+
+    @classmethod
+    def from_bytes(cls, form: bytes) -> ProduceForm:
+        """Read a form that ``to_bytes`` wrote; raises ValueError for any other."""
+        try:
+            value = json.loads(form)
+            return cls(
+                ProducedClass(**value["class"]),
+                ProducedSerial(**value["serial"]),
+                ProducedOrg(**value["org"]),
+            )
+        except (KeyError, TypeError, RecursionError, UnicodeDecodeError) as fault:
+            raise ValueError(f"not the form of a first produce circ: {fault!r}") from fault

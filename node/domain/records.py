@@ -1,0 +1,146 @@
+"""The records of the index as the rest of the house sees them: plain, frozen values.
+
+Times are microseconds since 1970 (UTC); ids are those of the index, an actor's id that of the contract.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from node.domain.model import CircStatus, CircType, Rights
+from node.domain.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person with a login. ``resident_id`` is shown masked; the whole number is only kept sealed."""
+
+    id: int
+    username: str
+    nickname: str
+    phone: str
+    email: str
+    avatar: str
+    role: Role
+    password_hash: str
+    token_epoch: int
+    deleted: bool
+    realname: str
+    resident_id: str
+    org_id: int | None
+    role_before: Role | None
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Org:
+    """An organisation whose members produce goods; ``code`` is its social credit code (GB 32100)."""
+
+    id: int
+    name: str
+    code: str
+    legal_name: str
+    legal_phone: str
+    info: bytes
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class GoodsClass:
+    """A kind of product of an org."""
+
+    id: int
+    name: str
+    description: bytes
+    trademark: str
+    material_id: int
+    state: str
+    creator: str
+    org_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Serial:
+    """A production batch of a class."""
+
+    id: int
+    goods_class: GoodsClass
+    product_time: int
+    state: str
+    creator: str
+
+
+@dataclass(frozen=True, slots=True)
+class Goods:
+    """One traceable item."""
+
+    id: int
+    serial: Serial
+    state: str
+    creator: str
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A user as the contract knows it. ``rights`` are those of the last transaction that was recorded."""
+
+    id: int
+    user_id: int
+    account: str
+    rights: Rights
+
+
+@dataclass(frozen=True, slots=True)
+class CircRecord:
+    """One circ of one goods, as it is answered. ``times`` is None for a failed circ."""
+
+    id: int
+    goods_id: int
+    circ_type: CircType
+    operator: str
+    to: str
+    form: bytes
+    salt: bytes
+    trans_id: str
+    tx_hash: str | None
+    times: int | None
+    status: CircStatus
+
+
+class TxKind(StrEnum):
+    """What a transaction of the node's signer does."""
+
+    DEPLOY = "deploy"
+    REGISTER_ACTOR = "register_actor"
+    SET_RIGHTS = "set_rights"
+    CIRC = "circ"
+
+
+class TxState(StrEnum):
+    """How far a transaction is on its way."""
+
+    SIGNED = "signed"
+    SENT = "sent"
+    MINED = "mined"
+    FINAL = "final"
+    REVERTED = "reverted"
+
+
+UNMINED = (TxState.SIGNED, TxState.SENT)
+UNFINISHED = (TxState.SIGNED, TxState.SENT, TxState.MINED)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxTx:
+    """A signed transaction of the outbox; ``tx_hash`` is ``0x`` + 64 hex digits."""
+
+    id: int
+    signer: str
+    nonce: int
+    kind: TxKind
+    raw: bytes
+    tx_hash: str
+    state: TxState
+    block_number: int | None
+    block_hash: str | None

@@ -1,0 +1,73 @@
+"""Users as the contract knows them: an account for each, registered and kept in step with the role."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from node.chain import contract, signer
+from node.domain.form import name_digest
+from node.domain.model import ACTOR_MAX, Rights
+from node.domain.records import Actor, TxKind, User
+from node.domain.roles import rights_of
+from node.errors import Reason, VTraceError
+from node.flow.ledger import Ledger
+from node.store import circs
+from node.store.seal import Seal
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An actor together with its key, ready to sign."""
+
+    actor: Actor
+    key: bytes
+
+
+class Actors:
+    """Everything here runs inside ``Store.write()``."""
+
+    def __init__(self, ledger: Ledger, seal: Seal) -> None:
+        self._ledger = ledger
+        self._seal = seal
+
+    def of(self, user: User) -> Operator:
+        """The user's actor. At the first need a key is made and its registration put in the outbox."""
+        found = circs.actor_of(user.id)
+        if found is not None:
+            actor, sealed = found
+            return Operator(self._in_step(actor, user), self._seal.open(_row(actor.id), sealed))
+        actor_id = circs.next_actor()
+        if actor_id > ACTOR_MAX:
+            raise VTraceError(Reason.CREATE_CIRC_FAILED, "the contract has no room for another actor")
+        key = signer.new_key()
+        actor = Actor(actor_id, user.id, signer.address_of(key), _rights(user))
+        stored = self._ledger.enrol(
+            TxKind.REGISTER_ACTOR,
+            contract.register_actor_data(actor.account, actor.rights, name_digest(user.username)),
+            contract.REGISTER_ACTOR_GAS,
+        )
+        circs.add_actor(actor, self._seal.close(_row(actor_id), key), stored.outbox_id)
+        return Operator(actor, key)
+
+    def keep_in_step(self, user: User) -> None:
+        """After a change of role: give the user's actor, if there is one, the rights of the new role."""
+        found = circs.actor_of(user.id)
+        if found is not None:
+            self._in_step(found[0], user)
+
+    def _in_step(self, actor: Actor, user: User) -> Actor:
+        rights = _rights(user)
+        if actor.rights == rights:
+            return actor
+        data = contract.set_rights_data(actor.id, rights)
+        self._ledger.enrol(TxKind.SET_RIGHTS, data, contract.SET_RIGHTS_GAS)
+        circs.change_rights(actor.id, rights)
+        return replace(actor, rights=rights)
+
+
+def _rights(user: User) -> Rights:
+    return Rights.NONE if user.deleted else rights_of(user.role)
+
+
+def _row(actor_id: int) -> str:
+    return f"actor {actor_id}"

@@ -1,0 +1,183 @@
+"""What the chain says, made plain: events, actors, and what there is of one transaction. No I/O."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from node.chain import contract, signer
+from node.chain.rpc import Log, Receipt, Transaction
+from node.domain.model import Circ, Range, Rights
+
+ACTOR_TOPICS = (contract.ACTOR_REGISTERED_TOPIC, contract.ACCOUNT_CHANGED_TOPIC, contract.RIGHTS_CHANGED_TOPIC)
+ALL_TOPICS = (contract.CIRCULATED_TOPIC, *ACTOR_TOPICS)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where on the chain something happened. Places compare as the chain orders them."""
+
+    block: int
+    tx_index: int
+    log_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A circ that the contract took."""
+
+    tx_hash: str
+    place: Place
+    circ: Circ
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """An actor as the contract had it at one place: who spoke for it, and what it might do."""
+
+    account: str
+    rights: Rights
+
+
+class Actors:
+    """Every actor's life, from the contract's events, which are given in the chain's order."""
+
+    def __init__(self) -> None:
+        self._lives: dict[int, list[tuple[Place, Actor]]] = {}
+        self._names: dict[int, bytes] = {}
+        self._by_name: dict[bytes, int] = {}
+
+    def learn(self, place: Place, event: contract.Event) -> None:
+        """Add an event; those of circs say nothing of actors. ValueError for an actor that was never registered."""
+        match event:
+            case contract.ActorRegistered(actor, account, rights, name_digest):
+                self._lives[actor] = [(place, Actor(account, rights))]
+                self._names[actor] = name_digest
+                self._by_name.setdefault(name_digest, actor)
+            case contract.AccountChanged(actor, account, _):
+                self._go_on(actor, place, Actor(account, self._last(actor).rights))
+            case contract.RightsChanged(actor, rights):
+                self._go_on(actor, place, Actor(self._last(actor).account, rights))
+
+    def _last(self, actor: int) -> Actor:
+        life = self._lives.get(actor)
+        if not life:
+            raise ValueError(f"actor {actor} is changed, but its registration is not among the logs")
+        return life[-1][1]
+
+    def _go_on(self, actor: int, place: Place, now: Actor) -> None:
+        self._lives[actor].append((place, now))
+
+    def at(self, actor: int, place: Place) -> Actor | None:
+        """The actor as it was just before ``place``; None if it wasn't registered yet."""
+        life = self._lives.get(actor, [])
+        before = bisect_right(life, place, key=lambda moment: moment[0])
+        return life[before - 1][1] if before else None
+
+    def name_digest(self, actor: int) -> bytes | None:
+        """The digest of the username under which the actor was registered."""
+        return self._names.get(actor)
+
+    def called(self, name_digest: bytes) -> int | None:
+        """The first actor that was registered under a username."""
+        return self._by_name.get(name_digest)
+
+
+class Fault(StrEnum):
+    """Why a mined transaction carries no circ."""
+
+    REVERTED = "was reverted"
+    FORKED_OFF = "is in a block that the chain has dropped"
+    ELSEWHERE = "went to another address than the contract"
+    NO_EVENT = "made the contract take no circ"
+    OTHER_CALL = "asked for another circ than the contract's event says"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the chain has of one transaction.
+
+    ``block`` is None while no block holds it. ``call`` and ``signature`` are what it asks of the contract,
+    ``event`` is what the contract made of it, ``signed_by`` the account whose key signed the circ, None if no
+    key did.
+    """
+
+    tx_hash: str
+    block: int | None
+    fault: Fault | None = None
+    call: Circ | None = None
+    event: Event | None = None
+    signed_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that the chain says of one goods at the block ``head``.
+
+    ``evidence`` has every transaction that the node names and the chain knows. ``events`` are all circs of the
+    goods up to ``head``; None where the contract's logs weren't read. ``contract_accounts`` are those accounts
+    that have code.
+    """
+
+    head: int
+    holder: int
+    times: int
+    actors: Actors
+    evidence: dict[str, Evidence] = field(default_factory=dict)
+    events: Sequence[Event] | None = None
+    contract_accounts: frozenset[str] = frozenset()
+
+
+def place_of(log: Log) -> Place:
+    """Where a log was emitted."""
+    return Place(log.block_number, log.tx_index, log.log_index)
+
+
+def names_goods(circ: Circ, goods_id: int) -> bool:
+    """Whether a circ, whose ranges ascend, is about the goods."""
+    before = bisect_right(circ.goods, Range(goods_id, 2**32))
+    return before > 0 and goods_id in circ.goods[before - 1]
+
+
+def weigh(
+    transaction: Transaction | None, receipt: Receipt, canonical_hash: str | None, chain_id: int, address: str
+) -> Evidence:
+    """The evidence of a mined transaction.
+
+    ``canonical_hash`` is that of the chain's block at the receipt's height, ``address`` the contract's.
+    """
+    tx_hash, block = receipt.tx_hash, receipt.block_number
+    if canonical_hash != receipt.block_hash:
+        return Evidence(tx_hash, block, Fault.FORKED_OFF)
+    if transaction is None or transaction.to is None or transaction.to.lower() != address.lower():
+        return Evidence(tx_hash, block, Fault.ELSEWHERE)
+    try:
+        call, signature = contract.decode_circulate(transaction.input)
+    except ValueError:
+        return Evidence(tx_hash, block, Fault.NO_EVENT if receipt.status else Fault.REVERTED)
+    if not receipt.status:
+        return Evidence(tx_hash, block, Fault.REVERTED, call)
+    event = _event(receipt, address)
+    if event is None:
+        return Evidence(tx_hash, block, Fault.NO_EVENT, call)
+    if event.circ != call:
+        return Evidence(tx_hash, block, Fault.OTHER_CALL, call, event)
+    digest = contract.circ_digest(chain_id, address, call)
+    try:
+        signed_by = signer.recover(digest, signature)
+    except ValueError:
+        signed_by = None
+    return Evidence(tx_hash, block, None, call, event, signed_by)
+
+
+def _event(receipt: Receipt, address: str) -> Event | None:
+    """The circ that the contract took. Others can emit what looks the same: their logs don't count."""
+    for log in receipt.logs:
+        if log.address.lower() != address.lower() or log.topics[:1] != (contract.CIRCULATED_TOPIC,):
+            continue
+        event = contract.decode_log(log.topics, log.data)
+        if isinstance(event, contract.Circulated):
+            return Event(receipt.tx_hash, place_of(log), event.circ)
+    return None

@@ -1,0 +1,75 @@
+"""What a node shows, as plain values. Whatever it says is kept as it was said; nothing of it is believed.
+
+None stands for what the node left out. Kinds and statuses are what was said, known or not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class AuditImpossible(Exception):
+    """The audit can't be done, which says nothing about the node's honesty; the message says what to do."""
+
+
+class Unreadable(Exception):
+    """The node answered, but with something that isn't the history of goods; the message says what it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownClass:
+    """A class as the node shows it; the description is UTF-8."""
+
+    id: int | None
+    name: str | None
+    description: bytes | None
+    trademark: str | None
+    material_id: int | None
+    org_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSerial:
+    """A serial as the node shows it; ``product_time`` is in microseconds since 1970."""
+
+    id: int | None
+    product_time: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCirc:
+    """One circ as the node shows it. ``origin`` is the protocol's field ``from``."""
+
+    goods_id: int | None
+    circ_type: int
+    operator: str | None
+    origin: str | None
+    to: str | None
+    form: bytes
+    salt: bytes
+    trans_id: str | None
+    tx_hash: str | None
+    times: int | None
+    status: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownGoods:
+    """One goods with its circs in the order in which the node shows them."""
+
+    goods_id: int | None
+    goods_class: ShownClass | None
+    serial: ShownSerial | None
+    circs: tuple[ShownCirc, ...]
+
+
+class NodeView(Protocol):
+    """The node as an auditor meets it: from outside, as anybody may."""
+
+    def history(self, goods_id: int) -> ShownGoods | None:
+        """What the node shows of goods now, or None if it says that it doesn't know them.
+
+        MUST ask the node anew at every call. Raises Unreadable for an answer that is none, AuditImpossible
+        if the node can't be asked; nothing else, whatever the node sends.
+        """

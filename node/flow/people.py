@@ -1,0 +1,321 @@
+"""Users and orgs: who may log in, who they are, and where they belong."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from argon2 import PasswordHasher
+from argon2.exceptions import HashingError, InvalidHashError, VerificationError
+from stdnum.cn import ric, uscc
+
+from node.clock import Clock
+from node.domain import limits
+from node.domain.records import Org, User
+from node.domain.roles import Role, has
+from node.errors import Reason, VTraceError, denied, invalid, not_found
+from node.store import people
+from node.store.db import Store
+from node.store.seal import Seal
+
+GRANTABLE = (Role.NORMAL, Role.TRANSPORTER, Role.EXAMINER, Role.ADMIN)
+
+
+@dataclass(frozen=True, slots=True)
+class UserChange:
+    """What UpdateUser may change; None leaves a value as it is."""
+
+    nickname: str | None = None
+    email: str | None = None
+    avatar: str | None = None
+    role: str | None = None
+    password: str | None = None
+    current_password: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrgChange:
+    """What UpdateOrg may change; None leaves a value as it is."""
+
+    name: str | None = None
+    legal_name: str | None = None
+    legal_phone: str | None = None
+    info: bytes | None = None
+
+
+class People:
+    """The rules of users and orgs.
+
+    ``role_changed`` is told inside the transaction of every change, so that the chain learns new rights;
+    ``submitted`` after it, since the outbox may have grown.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        seal: Seal,
+        clock: Clock,
+        *,
+        role_changed: Callable[[User], None],
+        submitted: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._role_changed = role_changed
+        self._seal = seal
+        self._clock = clock
+        self._submitted = submitted
+        self._hasher = PasswordHasher()
+        # Checked against when there is no such user, so that both cases take the same time.
+        self._nobody_hash = self._hasher.hash(secrets.token_hex(16))
+
+    def register(self, phone: str, nickname: str, password: str, role: Role = Role.NORMAL) -> User:
+        """A new user, ``normal`` unless an operator of the node says otherwise."""
+        limits.phone("phone", phone)
+        limits.name("nickname", nickname, Reason.PARAMS_ERR)
+        password_hash = self._hash(limits.password("passwd", password))
+        with self._store.write():
+            if people.user_with_phone(phone) is not None:
+                raise _duplicate("phone: a user with this number exists", field="phone")
+            return people.add_user(
+                username=f"u{secrets.token_hex(8)}",
+                nickname=nickname,
+                phone=phone,
+                role=role,
+                password_hash=password_hash,
+                now=self._clock(),
+            )
+
+    def log_in(self, phone: str, password: str) -> User:
+        """The user with this phone and password; nothing tells which of the two was wrong."""
+        user = people.user_with_phone(phone)
+        known = self._matches(user.password_hash if user else self._nobody_hash, password)
+        if user is None or not known:
+            raise VTraceError(Reason.PASSWD_ERR, "phone or password is wrong")
+        if self._hasher.check_needs_rehash(user.password_hash):
+            rehashed = self._hash(password)
+            with self._store.write():
+                return people.change_user(user.id, password_hash=rehashed)
+        return user
+
+    def called(self, field: str, username: str) -> User:
+        """The user with this username, who is not deleted."""
+        user = people.user_called(username)
+        if user is None or user.deleted:
+            raise not_found(Reason.USER_NOT_FOUND, field, username)
+        return user
+
+    def verify_identity(self, caller: User, realname: str, resident_id: str) -> User:
+        """Real name and resident id (GB 11643) make a normal user a transporter."""
+        limits.name("realname", realname, Reason.PARAMS_ERR)
+        number = resident_id.strip().upper()
+        if not ric.is_valid(number) or len(number) != 18:
+            raise _hidden("idcard", "an 18-digit resident id with a valid check digit (GB 11643)")
+        with self._store.write():
+            user = _fresh(caller)
+            if user.realname:
+                raise _duplicate("the identity of this user is verified already")
+            changes: dict[str, object] = {
+                "realname": realname,
+                "resident_id_sealed": self._seal.close(f"resident id {user.id}", number.encode()),
+                "resident_id_masked": f"{number[:2]}{'*' * 14}{number[-2:]}",
+            }
+            if user.role is Role.NORMAL:
+                changes["role"] = Role.TRANSPORTER.value
+            if user.role_before is Role.NORMAL:
+                changes["role_before"] = Role.TRANSPORTER.value
+            return self._changed(user, changes)
+
+    def found_org(self, caller: User, *, name: str, code: str, legal_name: str, legal_phone: str, info: bytes) -> Org:
+        """A verified org (social credit code, GB 32100); the caller owns it and becomes its boss."""
+        limits.name("org_name", name, Reason.PARAMS_ERR, limits.LONG_NAME_LENGTH_MAX)
+        limits.name("legal_name", legal_name, Reason.PARAMS_ERR)
+        limits.office_phone("legal_phone", legal_phone)
+        limits.text("org_info", info, Reason.PARAMS_ERR)
+        number = code.strip().upper()
+        if len(number) != 18 or not uscc.is_valid(number):
+            want = "an 18-character social credit code with a valid check character (GB 32100)"
+            raise invalid("code", code, want, Reason.PARAMS_ERR)
+        with self._store.write():
+            user = _fresh(caller)
+            if user.org_id is not None:
+                raise _duplicate("this user belongs to an org already", org_id=user.org_id)
+            if people.org_with_code(number) is not None:
+                raise _duplicate("code: an org with this code exists", code=number)
+            org = people.add_org(
+                name=name,
+                code=number,
+                legal_name=legal_name,
+                legal_phone=legal_phone,
+                info=info,
+                owner_id=user.id,
+                now=self._clock(),
+            )
+            self._join(user, org.id, Role.BOSS)
+        self._submitted()
+        return org
+
+    def own_org(self, caller: User, org_id: int) -> Org:
+        """The org with this id, which the caller owns."""
+        limits.identifier("org_id", org_id, Reason.PARAMS_ERR)
+        org = people.org(org_id)
+        if org is None:
+            raise not_found(Reason.ORG_NOT_EXIST, "org_id", org_id)
+        if org.owner != caller.username:
+            raise denied(f"org {org_id} belongs to another boss", org_id=org_id)
+        return org
+
+    def add_member(self, caller: User, org_id: int, username: str) -> None:
+        """A user joins the caller's org and becomes a producer, unless the role is more already."""
+        with self._store.write():
+            org = self.own_org(caller, org_id)
+            user = self.called("username", username)
+            if user.org_id is not None:
+                raise _duplicate(f"{username} belongs to an org already", username=username)
+            self._join(user, org.id, Role.PRODUCER)
+        self._submitted()
+
+    def remove_member(self, caller: User, org_id: int, username: str) -> None:
+        """A member leaves the caller's org and falls back to the role it had before."""
+        with self._store.write():
+            org = self.own_org(caller, org_id)
+            user = self.called("username", username)
+            if user.org_id != org.id:
+                raise not_found(Reason.USER_NOT_FOUND, "username", username)
+            if user.username == org.owner:
+                raise invalid("username", username, "a member other than the org's owner", Reason.PARAMS_ERR)
+            role = user.role_before or Role.NORMAL
+            self._changed(user, {"org": None, "role": role.value, "role_before": None})
+        self._submitted()
+
+    def members(self, caller: User, org_id: int, offset: int, limit: int) -> list[User]:
+        """The members of the caller's org, by id."""
+        offset, limit = limits.page(offset, limit, Reason.PARAMS_ERR)
+        return people.members(self.own_org(caller, org_id).id, offset, limit)
+
+    def org_of(self, username: str) -> Org:
+        """The org that a user belongs to."""
+        user = self.called("username", username)
+        org = people.org(user.org_id) if user.org_id is not None else None
+        if org is None:
+            raise VTraceError(Reason.ORG_NOT_EXIST, f"{username} belongs to no org", metadata={"username": username})
+        return org
+
+    def change_org(self, caller: User, org_id: int, change: OrgChange) -> Org:
+        """Change the caller's org."""
+        columns: dict[str, object] = {}
+        if change.name is not None:
+            columns["name"] = limits.name("org_name", change.name, Reason.PARAMS_ERR, limits.LONG_NAME_LENGTH_MAX)
+        if change.legal_name is not None:
+            columns["legal_name"] = limits.name("legal_person_name", change.legal_name, Reason.PARAMS_ERR)
+        if change.legal_phone is not None:
+            columns["legal_phone"] = limits.office_phone("legal_person_phone", change.legal_phone)
+        if change.info is not None:
+            columns["info"] = limits.text("org_info", change.info, Reason.PARAMS_ERR)
+        with self._store.write():
+            self.own_org(caller, org_id)
+            if columns:
+                people.change_org(org_id, **columns)
+            return self.own_org(caller, org_id)
+
+    def change_user(self, caller: User, username: str, change: UserChange) -> User:
+        """Change oneself; an admin changes anyone, roles too."""
+        columns: dict[str, object] = {}
+        if change.nickname is not None:
+            columns["nickname"] = limits.name("nickname", change.nickname, Reason.PARAMS_ERR)
+        if change.email is not None:
+            columns["email"] = limits.email("email", change.email)
+        if change.avatar is not None:
+            columns["avatar"] = limits.avatar("avatar", change.avatar)
+        is_self = username in ("", caller.username)
+        if change.password is not None:
+            if is_self and not self._matches(caller.password_hash, change.current_password or ""):
+                raise VTraceError(
+                    Reason.PASSWD_ERR, "current_password is wrong", metadata={"field": "current_password"}
+                )
+            columns["password_hash"] = self._hash(limits.password("password", change.password))
+        with self._store.write():
+            user = _fresh(caller) if is_self else self.called("username", username)
+            if not is_self and not has(caller.role, Role.ADMIN):
+                raise denied("only an admin may change another user", username=username)
+            if change.role is not None and change.role != user.role.value:
+                if not has(caller.role, Role.ADMIN):
+                    raise denied("only an admin may change roles", role=change.role)
+                columns["role"] = _grantable(user, change.role).value
+            changed = self._changed(user, columns)
+            if change.password is not None:
+                people.revoke_tokens(user.id)
+        self._submitted()
+        return changed
+
+    def grant(self, username: str, role: str) -> User:
+        """Give a user a role, as the operator of the node."""
+        with self._store.write():
+            user = self.called("USERNAME", username)
+            changed = self._changed(user, {"role": _grantable(user, role).value})
+        self._submitted()
+        return changed
+
+    def delete(self, caller: User, username: str) -> None:
+        """Delete oneself; an admin deletes anyone. Tokens die at once, history stays."""
+        with self._store.write():
+            user = _fresh(caller) if username in ("", caller.username) else self.called("username", username)
+            if user.id != caller.id and not has(caller.role, Role.ADMIN):
+                raise denied("only an admin may delete another user", username=username)
+            people.revoke_tokens(user.id)
+            self._changed(user, {"deleted": True})
+        self._submitted()
+
+    def _join(self, user: User, org_id: int, role: Role) -> None:
+        joined = user.role if has(user.role, role) else role
+        self._changed(user, {"org": org_id, "role": joined.value, "role_before": user.role.value})
+
+    def _changed(self, user: User, columns: dict[str, object]) -> User:
+        if not columns:
+            return user
+        changed = people.change_user(user.id, **columns)
+        self._role_changed(changed)
+        return changed
+
+    def _hash(self, password: str) -> str:
+        try:
+            return self._hasher.hash(password)
+        except HashingError as fault:
+            raise VTraceError(Reason.PASSWD_HASH_FAILED, "the password could not be stored") from fault
+
+    def _matches(self, password_hash: str, password: str) -> bool:
+        if len(password) > limits.PASSWORD_LENGTH_MAX:
+            password = ""
+        try:
+            return self._hasher.verify(password_hash, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def _fresh(caller: User) -> User:
+    user = people.user(caller.id)
+    assert user is not None
+    return user
+
+
+def _grantable(user: User, role: str) -> Role:
+    try:
+        wanted = Role(role)
+    except ValueError:
+        names = ", ".join(grantable.value for grantable in GRANTABLE)
+        raise invalid("role", role, f"one of {names}", Reason.ROLE_NOT_EXIST) from None
+    if wanted not in GRANTABLE:
+        want = "a role that no org gives: normal, transporter, examiner or admin"
+        raise invalid("role", role, want, Reason.PARAMS_ERR)
+    if user.org_id is not None and wanted is not Role.ADMIN:
+        raise invalid("role", role, f"{user.username} out of org {user.org_id} first", Reason.PARAMS_ERR)
+    return wanted
+
+
+def _duplicate(message: str, **metadata: object) -> VTraceError:
+    return VTraceError(Reason.ENTRY_DUPLICATE, message, metadata=metadata)
+
+
+def _hidden(field: str, want: str) -> VTraceError:
+    """As ``invalid``, for a value that must not stand in an error."""
+    return invalid(field, "the given value", want, Reason.PARAMS_ERR)

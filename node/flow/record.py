@@ -1,0 +1,180 @@
+"""Recording a circ: custody is checked, the circ signed and stored, all in one database transaction.
+
+When ``record`` returns, the record can't be lost and its trans_id is known; nothing has been sent yet.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from node.chain import contract, signer
+from node.clock import Clock
+from node.domain import custody
+from node.domain.custody import CustodyError, GoodsState
+from node.domain.form import SALT_BYTES, form_digest
+from node.domain.model import Circ, CircType, ranges_of
+from node.domain.records import TxKind, User
+from node.errors import Reason, Status, VTraceError, denied, invalid, not_found
+from node.flow.actors import Actors, Operator
+from node.flow.ledger import Ledger
+from node.store import circs, people
+from node.store.db import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One transaction's circ: its id, its trans_id and the goods that it is about."""
+
+    circ_id: int
+    trans_id: str
+    goods_ids: tuple[int, ...]
+
+
+class Recorder:
+    """Takes circs of authenticated users. ``submitted`` is told after each commit."""
+
+    def __init__(
+        self, store: Store, ledger: Ledger, actors: Actors, clock: Clock, submitted: Callable[[], None]
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._actors = actors
+        self._clock = clock
+        self._submitted = submitted
+
+    def create(
+        self, caller: User, circ_type: CircType, goods_ids: Sequence[int], to: str, form: bytes
+    ) -> list[Recorded]:
+        """Record one circ of ``goods_ids`` (ascending, distinct); all of them or none.
+
+        ``to`` is the receiver's username for a transfer, else empty or the caller's. A batch that no single
+        transaction can hold is answered as several, each with its own trans_id.
+        """
+        with self._store.write():
+            recorded = self.enrol(caller, circ_type, goods_ids, to, form)
+        self._submitted()
+        return recorded
+
+    def enrol(
+        self, caller: User, circ_type: CircType, goods_ids: Sequence[int], to: str, form: bytes
+    ) -> list[Recorded]:
+        """``create`` for a caller that is inside ``Store.write()`` already and tells ``submitted`` itself."""
+        self._ledger.refuse_if_full()
+        receiver = self._receiver(caller, circ_type, to)
+        known = circs.custody(goods_ids)
+        for goods_id in goods_ids:
+            if goods_id not in known:
+                raise not_found(Reason.GOODS_NOT_FOUND, "goods_id", goods_id)
+        operator = self._actors.of(caller)
+        to_actor = operator.actor if receiver is caller else self._actors.of(receiver).actor
+        states = {goods_id: state for goods_id, (state, _) in known.items()}
+        cut = contract.cut(circ_type, ranges_of(goods_ids), self._ledger.gas_max)
+        recorded = []
+        for ranges in cut:
+            ids = tuple(goods_id for span in ranges for goods_id in span)
+            version = sum(states[goods_id].times for goods_id in ids)
+            salt = secrets.token_bytes(SALT_BYTES)
+            digest = form_digest(salt, form)
+            circ = Circ(ranges, circ_type, operator.actor.id, to_actor.id, digest, version)
+            rights = {actor.id: actor.rights for actor in (operator.actor, to_actor)}
+            try:
+                after = custody.apply(circ, states, rights)
+            except CustodyError as fault:
+                raise _refusal(fault) from fault
+            if circ_type is CircType.PRODUCE:
+                _check_org(caller, {goods_id: known[goods_id][1] for goods_id in ids})
+            recorded.append(self._store_circ(operator, circ, form, salt, ids, states, after))
+        return recorded
+
+    def _receiver(self, caller: User, circ_type: CircType, to: str) -> User:
+        if circ_type is not CircType.TRANSFER:
+            if to not in ("", caller.username):
+                raise invalid("to", to, f"empty or the operator for {circ_type.name.lower()}")
+            return caller
+        if not to:
+            raise invalid("to", to, "the username of the receiver")
+        if to == caller.username:
+            raise invalid("to", to, "a receiver other than the operator")
+        receiver = people.user_called(to)
+        if receiver is None or receiver.deleted:
+            raise not_found(Reason.USER_NOT_FOUND, "to", to)
+        return receiver
+
+    def _store_circ(
+        self,
+        operator: Operator,
+        circ: Circ,
+        form: bytes,
+        salt: bytes,
+        ids: tuple[int, ...],
+        before: dict[int, GoodsState],
+        after: dict[int, GoodsState],
+    ) -> Recorded:
+        digest = contract.circ_digest(self._ledger.chain_id, self._ledger.contract, circ)
+        signature = signer.sign_digest(operator.key, digest)
+        gas = contract.circulate_gas(circ.circ_type, circ.goods)
+        stored = self._ledger.enrol(TxKind.CIRC, contract.circulate_data(circ, signature), gas)
+        circ_id = circs.add_circ(
+            circ_type=circ.circ_type,
+            operator=circ.operator,
+            to=circ.to,
+            form=form,
+            salt=salt,
+            outbox_id=stored.outbox_id,
+            times={goods_id: before[goods_id].times for goods_id in ids},
+            now=self._clock(),
+        )
+        circs.set_custody(after)
+        return Recorded(circ_id, stored.tx_hash, ids)
+
+
+def _check_org(caller: User, orgs: dict[int, int]) -> None:
+    for goods_id, org_id in orgs.items():
+        if org_id != caller.org_id:
+            raise denied(
+                f"goods {goods_id} are of org {org_id}: only its producers may record their production",
+                Reason.PERMISSION_DENY,
+                goods_id=goods_id,
+                org_id=org_id,
+            )
+
+
+def _refusal(fault: CustodyError) -> VTraceError:
+    """What the caller is told when the contract would refuse the circ."""
+    metadata: dict[str, object] = {"rule": fault.rule, **fault.args_}
+    if fault.rule == "NotHolder":
+        return VTraceError(
+            Reason.NOT_OWNER,
+            f"goods {fault.args_['goodsId']} are not in the custody of the operator",
+            metadata=metadata,
+        )
+    if fault.rule in ("ActorDisabled", "MissingRight"):
+        return VTraceError(
+            Reason.PERMISSION_DENIED, f"the operator's role does not allow this circ ({fault})", metadata=metadata
+        )
+    if fault.rule == "TimesExhausted":
+        return VTraceError(
+            Reason.CREATE_CIRC_FAILED,
+            f"goods can't have more circs ({fault})",
+            metadata=metadata,
+            status=Status.FAILED_PRECONDITION,
+        )
+    return VTraceError(Reason.INVALID_PARAMS, f"the contract refuses the circ: {fault}", metadata=metadata)
+
+
+def circ_type_of(number: int) -> CircType:
+    """The kind with this protocol number; INVALID_ARGUMENT for others."""
+    try:
+        return CircType(number)
+    except ValueError:
+        raise invalid("circ_type", number, "0 produce, 1 process, 3 transfer or 4 exam") from None
+
+
+def check_parties(caller: User, *, origin: str, operator: str) -> None:
+    """``from`` and ``operator`` are empty or the caller: nobody records for somebody else."""
+    if origin not in ("", caller.username):
+        raise invalid("from", origin, "empty or the operator's own username")
+    if operator not in ("", caller.username):
+        raise invalid("operator", operator, "empty or the caller's own username")

@@ -1,0 +1,83 @@
+"""A background thread that repeats one step, waits when there is nothing to do, and backs off from faults."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from node.chain.transport import ChainUnavailable
+
+BACKOFF_SECONDS_FIRST = 0.5
+BACKOFF_SECONDS_MAX = 30.0
+
+log = logging.getLogger(__name__)
+
+
+class LedgerFault(Exception):
+    """The chain contradicts the node's own books. Going on would spoil them: the node must stop."""
+
+
+class TryLater(Exception):
+    """The chain is there but does not take what it was given; the message says why."""
+
+
+class Worker:
+    """Runs ``step`` until stopped. A step answers whether it should run again at once."""
+
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], bool],
+        *,
+        idle_seconds: float,
+        on_fatal: Callable[[BaseException], None],
+        at_end: Callable[[], None],
+    ) -> None:
+        self._name = name
+        self._step = step
+        self._idle_seconds = idle_seconds
+        self._on_fatal = on_fatal
+        self._at_end = at_end
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something to do: don't wait for the next look."""
+        self._wake.set()
+
+    def stop(self, timeout_seconds: float) -> bool:
+        """Ask the thread to end after its step; answers whether it did in time."""
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        backoff, told = 0.0, ""
+        try:
+            while not self._stopping.is_set():
+                self._wake.clear()
+                try:
+                    again = self._step()
+                except (ChainUnavailable, TryLater) as fault:
+                    if str(fault) != told:
+                        told = str(fault)
+                        log.warning("%s: can't go on for now, trying again: %s", self._name, fault)
+                    backoff = min(max(BACKOFF_SECONDS_FIRST, backoff * 2), BACKOFF_SECONDS_MAX)
+                    self._stopping.wait(backoff)
+                    continue
+                if told:
+                    log.info("%s: goes on", self._name)
+                backoff, told = 0.0, ""
+                if not again:
+                    self._wake.wait(self._idle_seconds)
+        except BaseException as fault:  # noqa: BLE001 - whatever it is, the node must not go on without this thread
+            self._on_fatal(fault)
+        finally:
+            self._at_end()

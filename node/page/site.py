@@ -1,0 +1,61 @@
+"""The HTTP server: what it serves, and the thread it runs in."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from node.chain.transport import JsonRpc
+from node.config import host_and_port
+from node.errors import SetupError
+from node.page.rpc import RpcEndpoint
+
+CONNECTIONS_MAX = 512
+KEEP_ALIVE_SECONDS = 15
+STOP_SECONDS = 3
+
+
+class Site:
+    """Serves HTTP on one address. ``embedded`` is the chain to show at /rpc, if the node has its own."""
+
+    def __init__(self, address: str, embedded: JsonRpc | None) -> None:
+        host, port = host_and_port("--http", address)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            self._socket = socket.create_server((host, port), family=family, backlog=256)
+        except OSError as fault:
+            raise SetupError(f"--http {address}: {fault.strerror}; is another node running?") from fault
+        self.port = int(self._socket.getsockname()[1])
+        routes = [Route("/rpc", RpcEndpoint(embedded).answer, methods=["POST"])] if embedded is not None else []
+        config = uvicorn.Config(
+            Starlette(routes=routes),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=CONNECTIONS_MAX,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=STOP_SECONDS,
+            lifespan="off",
+            ws="none",
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+
+    def start(self) -> None:
+        """Answer requests from now on; the socket listens already."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let requests under way end, then close."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS + 2)
+        self._socket.close()
+
+    def _run(self) -> None:
+        asyncio.run(self._server.serve(sockets=[self._socket]))

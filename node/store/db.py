@@ -1,0 +1,91 @@
+"""The index's database: opening, migrating, transactions, and what it belongs to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import peewee
+from playhouse.migrations import Runner
+
+from node.errors import SetupError
+from node.store import tables
+from node.store.tables import Setting
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_TIMEOUT_SECONDS = 30
+PRAGMAS = {
+    "journal_mode": "wal",
+    "foreign_keys": 1,
+    # A commit must survive a power cut: from the commit on, the record can't be lost.
+    "synchronous": "full",
+    "cache_size": -64_000,
+}
+
+
+class Store:
+    """One open index. Reads run anywhere; writes run one at a time inside ``write()``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._write_lock = threading.RLock()
+        self._database = peewee.SqliteDatabase(
+            str(path), pragmas=PRAGMAS, timeout=BUSY_TIMEOUT_SECONDS, lock_type="IMMEDIATE"
+        )
+        tables.database.initialize(self._database)
+        try:
+            self._migrate()
+        except peewee.DatabaseError as fault:
+            self._database.close()
+            raise SetupError(f"index {path}: {fault}; it is not an index of VTrace or is damaged") from fault
+
+    def _migrate(self) -> None:
+        runner = Runner(self._database, str(MIGRATIONS))
+        unknown = [row.name for row in runner.status() if row.path is None]
+        if unknown:
+            raise SetupError(
+                f"index {self._path}: made by a newer VTrace (schema {unknown[-1]}); start that version"
+            )
+        runner.up()
+
+    @contextmanager
+    def write(self) -> Iterator[None]:
+        """One database transaction: all that is written inside becomes durable together, or nothing does."""
+        with self._write_lock, self._database.atomic():
+            yield
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        """One consistent view of the index for several queries."""
+        with self._database.atomic("DEFERRED"):
+            yield
+
+    def close(self) -> None:
+        """Close this thread's connection; the other threads' close as they end."""
+        self._database.close()
+
+    def settings(self) -> dict[str, str]:
+        """Everything that ``claim`` remembered."""
+        rows = tables.tuples(Setting.select(Setting.name, Setting.value))
+        return {str(name): str(value) for name, value in rows}
+
+    def remember(self, **values: str) -> None:
+        """Keep settings of this data directory (inside ``write()``)."""
+        Setting.insert_many([{"name": k, "value": v} for k, v in values.items()]).execute()
+
+
+def claim(store: Store, wanted: dict[str, str]) -> None:
+    """Refuse a data directory that belongs to another chain or contract.
+
+    ``wanted`` names what the chain says (such as chain_id and genesis); each that the index remembers
+    must be the same.
+    """
+    known = store.settings()
+    for name, value in wanted.items():
+        if name in known and known[name] != value:
+            raise SetupError(
+                f"this data directory belongs to {name} {known[name]}, but the chain has {value}: "
+                "name the chain that it was made with (--chain), or another --data-dir"
+            )

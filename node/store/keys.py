@@ -1,0 +1,18 @@
+"""The node's own private keys in the index, sealed under the master key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from node.store import tables as t
+from node.store.seal import Seal
+
+
+def own_key(seal: Seal, name: str, make: Callable[[], bytes]) -> bytes:
+    """The key called ``name``; made and kept at the first call (inside ``Store.write()``)."""
+    row = t.SealedKey.get_or_none(t.SealedKey.name == name)
+    if row is not None:
+        return seal.open(name, bytes(row.sealed))
+    key = make()
+    t.SealedKey.create(name=name, sealed=seal.close(name, key))
+    return key

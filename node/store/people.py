@@ -1,0 +1,124 @@
+"""Users and orgs in the index. Writers run inside ``Store.write()``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from node.domain.records import Org, User
+from node.domain.roles import Role
+from node.store import tables as t
+
+
+def _user(row: t.User) -> User:
+    return User(
+        id=row.id,
+        username=row.username,
+        nickname=row.nickname,
+        phone=row.phone,
+        email=row.email,
+        avatar=row.avatar,
+        role=Role(row.role),
+        password_hash=row.password_hash,
+        token_epoch=row.token_epoch,
+        deleted=row.deleted,
+        realname=row.realname,
+        resident_id=row.resident_id_masked,
+        org_id=row.org_id,
+        role_before=Role(row.role_before) if row.role_before else None,
+        created_at=row.created_at,
+    )
+
+
+def _one(*where: Any) -> User | None:
+    row = t.User.get_or_none(*where)
+    return _user(row) if row else None
+
+
+def add_user(*, username: str, nickname: str, phone: str, role: Role, password_hash: str, now: int) -> User:
+    """A new user."""
+    return _user(
+        t.User.create(
+            username=username,
+            nickname=nickname,
+            phone=phone,
+            role=role.value,
+            password_hash=password_hash,
+            created_at=now,
+        )
+    )
+
+
+def user(user_id: int) -> User | None:
+    """The user with this id, deleted or not."""
+    return _one(t.User.id == user_id)
+
+
+def user_called(username: str) -> User | None:
+    """The user with this username, deleted or not."""
+    return _one(t.User.username == username)
+
+
+def user_with_phone(phone: str) -> User | None:
+    """The user who logs in with this phone; deleted users have none."""
+    return _one(t.User.phone == phone, ~t.User.deleted)
+
+
+def change_user(user_id: int, **columns: object) -> User:
+    """Set columns of a user and answer the user as it is now."""
+    t.User.update(**columns).where(t.User.id == user_id).execute()
+    changed = user(user_id)
+    assert changed is not None
+    return changed
+
+
+def revoke_tokens(user_id: int) -> None:
+    """Every token that the user has dies at once."""
+    t.User.update(token_epoch=t.User.token_epoch + 1).where(t.User.id == user_id).execute()
+
+
+def members(org_id: int, offset: int, limit: int) -> list[User]:
+    """The users of an org, by id."""
+    rows = t.User.select().where(t.User.org == org_id, ~t.User.deleted)
+    return [_user(row) for row in rows.order_by(t.User.id).offset(offset).limit(limit)]
+
+
+def add_org(
+    *, name: str, code: str, legal_name: str, legal_phone: str, info: bytes, owner_id: int, now: int
+) -> Org:
+    """A new org."""
+    made = t.Org.create(
+        name=name,
+        code=code,
+        legal_name=legal_name,
+        legal_phone=legal_phone,
+        info=info,
+        owner=owner_id,
+        created_at=now,
+    )
+    found = org(made.id)
+    assert found is not None
+    return found
+
+
+def _orgs(*where: Any) -> Org | None:
+    row = t.Org.select(t.Org, t.User).join(t.User).where(*where).first()
+    if row is None:
+        return None
+    return Org(
+        row.id, row.name, row.code, row.legal_name, row.legal_phone, bytes(row.info), row.owner.username
+    )
+
+
+def org(org_id: int) -> Org | None:
+    """The org with this id."""
+    return _orgs(t.Org.id == org_id)
+
+
+def org_with_code(code: str) -> Org | None:
+    """The org with this social credit code."""
+    return _orgs(t.Org.code == code)
+
+
+def change_org(org_id: int, **columns: object) -> None:
+    """Set columns of an org."""
+    t.Org.update(**columns).where(t.Org.id == org_id).execute()

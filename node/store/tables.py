@@ -1,0 +1,214 @@
+"""The index's tables. The schema itself is made by the numbered migrations; a test holds both together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from peewee import (
+    SQL,
+    AutoField,
+    BigIntegerField,
+    BlobField,
+    BooleanField,
+    CharField,
+    CompositeKey,
+    DatabaseProxy,
+    DeferredForeignKey,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+database = DatabaseProxy()
+
+
+class Table(Model):
+    """Base of all tables: they live in the one index that this process has open."""
+
+    class Meta:
+        database = database
+        legacy_table_names = False
+
+
+def tuples(query: Any) -> Iterable[tuple[Any, ...]]:
+    """The rows of a query as plain tuples."""
+    rows: Iterable[tuple[Any, ...]] = query.tuples()
+    return rows
+
+
+class Setting(Table):
+    """What this data directory belongs to: chain id, contract, genesis hash."""
+
+    name = CharField(primary_key=True)
+    value = TextField()
+
+    class Meta:
+        table_name = "setting"
+
+
+class SealedKey(Table):
+    """A private key of the node itself, sealed under the master key."""
+
+    name = CharField(primary_key=True)
+    sealed = BlobField()
+
+    class Meta:
+        table_name = "sealed_key"
+
+
+class User(Table):
+    """A person with a login; a phone is unique among users that are not deleted."""
+
+    id = AutoField()
+    username = CharField(unique=True)
+    nickname = CharField()
+    phone = CharField()
+    email = CharField(default="")
+    avatar = CharField(default="")
+    role = CharField()
+    password_hash = CharField()
+    token_epoch = IntegerField(default=0)
+    deleted = BooleanField(default=False)
+    realname = CharField(default="")
+    resident_id_sealed = BlobField(null=True)
+    resident_id_masked = CharField(default="")
+    org = DeferredForeignKey("Org", null=True)
+    org_id: int | None
+    role_before = CharField(null=True)
+    created_at = BigIntegerField()
+
+    class Meta:
+        table_name = "user"
+
+
+User.add_index(User.phone, unique=True, where=SQL("NOT deleted"), name="user_phone_live")
+
+
+class Org(Table):
+    """An organisation whose members produce goods."""
+
+    id = AutoField()
+    name = CharField()
+    code = CharField(unique=True)
+    legal_name = CharField()
+    legal_phone = CharField()
+    info = BlobField(default=b"")
+    owner = ForeignKeyField(User)
+    created_at = BigIntegerField()
+
+    class Meta:
+        table_name = "org"
+
+
+class GoodsClass(Table):
+    """A kind of product of an org."""
+
+    id = AutoField()
+    name = CharField()
+    description = BlobField(default=b"")
+    trademark = CharField(default="")
+    material_id = IntegerField(default=0)
+    state = CharField()
+    org = ForeignKeyField(Org)
+    org_id: int
+    creator = ForeignKeyField(User, index=False)
+    created_at = BigIntegerField()
+
+    class Meta:
+        table_name = "goods_class"
+
+
+class Serial(Table):
+    """A production batch of a class."""
+
+    id = AutoField()
+    goods_class = ForeignKeyField(GoodsClass)
+    product_time = BigIntegerField()
+    state = CharField()
+    creator = ForeignKeyField(User, index=False)
+    created_at = BigIntegerField()
+
+    class Meta:
+        table_name = "serial"
+
+
+class Goods(Table):
+    """One traceable item, with its custody once every pending circ has succeeded."""
+
+    id = AutoField()
+    serial = ForeignKeyField(Serial)
+    state = CharField()
+    creator = ForeignKeyField(User, index=False)
+    holder = IntegerField(default=0)
+    times = IntegerField(default=0)
+
+    class Meta:
+        table_name = "goods"
+
+
+class Outbox(Table):
+    """Every transaction that the node ever signed, before it was sent."""
+
+    id = AutoField()
+    signer = CharField()
+    nonce = BigIntegerField()
+    kind = CharField()
+    signed_bytes = BlobField()
+    tx_hash = CharField(unique=True)
+    state = CharField()
+    block_number = BigIntegerField(null=True)
+    block_hash = CharField(null=True)
+
+    class Meta:
+        table_name = "outbox"
+        indexes = ((("signer", "nonce"), True), (("state", "nonce"), False))
+
+
+class Actor(Table):
+    """A user as the contract knows it; the id is the contract's."""
+
+    id = IntegerField(primary_key=True)
+    user = ForeignKeyField(User, unique=True)
+    user_id: int
+    account = CharField()
+    key_sealed = BlobField()
+    rights = IntegerField()
+    registered_by = ForeignKeyField(Outbox, unique=True)
+
+    class Meta:
+        table_name = "actor"
+
+
+class Circ(Table):
+    """One transaction's circ: what happened, by whom, with which form."""
+
+    id = AutoField()
+    circ_type = IntegerField()
+    operator = ForeignKeyField(Actor, index=False, backref="operated")
+    to = ForeignKeyField(Actor, column_name="to_id", index=False, backref="received")
+    form = BlobField()
+    salt = BlobField()
+    status = CharField()
+    outbox = ForeignKeyField(Outbox, unique=True)
+    created_at = BigIntegerField()
+
+    class Meta:
+        table_name = "circ"
+
+
+class CircGoods(Table):
+    """One goods of a circ. ``times`` is null once the circ has failed."""
+
+    goods_id = IntegerField()
+    circ_id = IntegerField(index=True)
+    times = IntegerField(null=True)
+
+    class Meta:
+        table_name = "circ_goods"
+        primary_key = CompositeKey("goods_id", "circ_id")
+        without_rowid = True
+
+
+TABLES = (Setting, SealedKey, User, Org, GoodsClass, Serial, Goods, Outbox, Actor, Circ, CircGoods)

@@ -1,0 +1,112 @@
+"""The house keeps its layers: who may import whom, read from the imports themselves."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NODE = ROOT / "node"
+
+BASE = {"errors", "clock"}
+ROOMS = {"store", "chain", "files", "models"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "clock": set(),
+    "config": {"errors"},
+    "domain": {"errors"},
+    "store": {"domain", *BASE},
+    "chain": {"domain", *BASE},
+    "files": {"domain", *BASE},
+    "models": {"domain", *BASE},
+    "flow": {"domain", *ROOMS, *BASE},
+    "api": {"flow", "domain", "wire", *BASE},
+    "page": {"flow", "domain", "chain", "config", *BASE},
+    "app": {"api", "page", "flow", "domain", "config", *ROOMS, *BASE},
+    "demo": {"api", "flow", "domain", "config", "chain", *BASE},
+    "cli": {"app", "demo", "api", "flow", "domain", "chain", "config", *BASE},
+}
+"""room or module at the top of node/ → what of node/ it may import beside itself."""
+
+ONLY_IN: dict[str, set[str]] = {
+    "peewee": {"store"},
+    "playhouse": {"store"},
+    "web3": {"chain"},
+    "eth_account": {"chain"},
+    "eth_keys": {"chain"},
+    "eth_tester": {"chain"},
+    "eth": {"chain"},
+    "eth_abi": {"chain"},
+    "google": {"api"},
+    "grpc": {"api"},
+    "starlette": {"page"},
+    "uvicorn": {"page"},
+    "jwt": {"api"},
+}
+"""outside library → the rooms that may see it."""
+
+STANDARD_ONLY = {"domain", "errors", "clock", "config"}
+
+
+def _modules() -> list[Path]:
+    return sorted(path for path in NODE.rglob("*.py") if "wire" not in path.relative_to(NODE).parts)
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(NODE).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for statement in ast.walk(ast.parse(path.read_text())):
+        if isinstance(statement, ast.Import):
+            found.update(alias.name for alias in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            assert statement.level == 0, f"{path}: relative import"
+            assert statement.module is not None
+            if statement.module == "node" and [alias.name for alias in statement.names] == ["__version__"]:
+                continue
+            if statement.module == "node":
+                found.update(f"node.{alias.name}" for alias in statement.names)
+            else:
+                found.add(statement.module)
+    return found
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(NODE)))
+def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
+    room = _room(path)
+    if room == "__init__":
+        assert _imports(path) == set()
+        return
+    for name in _imports(path):
+        top, _, rest = name.partition(".")
+        if top == "node":
+            other = rest.split(".")[0]
+            assert other in MAY_IMPORT[room] | {room}, f"{room} imports {name}"
+        elif top in ONLY_IN:
+            assert room in ONLY_IN[top], f"{room} imports {name}"
+
+
+@pytest.mark.parametrize("path", [p for p in _modules() if _room(p) in STANDARD_ONLY], ids=str)
+def test_the_rules_use_the_standard_library_alone(path: Path) -> None:
+    import sys
+
+    for name in _imports(path):
+        top = name.split(".")[0]
+        assert top == "node" or top in sys.stdlib_module_names, f"{path} imports {name}"
+
+
+def test_every_room_has_a_row() -> None:
+    rooms = {_room(path) for path in _modules()} - {"__init__"}
+    assert rooms <= set(MAY_IMPORT)
+
+
+def test_the_auditor_needs_nothing_of_the_node() -> None:
+    """It could be run by somebody who has no node: no store, no recording."""
+    for path in _modules():
+        if _room(path) == "flow" and "audit" in str(path.relative_to(NODE)):
+            own = {name for name in _imports(path) if name.startswith("node.")}
+            assert not [name for name in own if name.startswith(("node.store", "node.flow.record"))]
