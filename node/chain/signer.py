@@ -10,13 +10,13 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+import rlp
 from eth_account import Account
 from eth_keys.datatypes import PrivateKey, Signature
 from eth_keys.exceptions import BadSignature
-from eth_utils.address import to_checksum_address
+from eth_utils.address import to_canonical_address, to_checksum_address
+from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
-from web3.types import Nonce
-from web3.utils.address import get_create_address
 
 KEY_BYTES = 32
 DIGEST_BYTES = 32
@@ -116,4 +116,4 @@ def _private(key: bytes) -> PrivateKey:
 
 def contract_address(sender: str, nonce: int) -> str:
     """The address of the contract that ``sender`` creates with its transaction ``nonce``."""
-    return str(get_create_address(to_checksum_address(sender), Nonce(nonce)))
+    return to_checksum_address(keccak(rlp.encode([to_canonical_address(sender), nonce]))[-20:])

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
 FORM_BYTES_MAX = 65_536
+FORM_DEPTH_MAX = 32
 SALT_BYTES = 16
 
 
@@ -44,12 +45,23 @@ def form_fault(form: bytes) -> str | None:
     except UnicodeDecodeError as fault:
         return f"not UTF-8 at byte {fault.start}, want a UTF-8 JSON object"
     except RecursionError:
-        return "nested too deeply, want a JSON object of fewer levels"
+        return f"nested more than {FORM_DEPTH_MAX} levels deep, want fewer"
     except ValueError as fault:
         return f"not JSON ({fault}), want a UTF-8 JSON object"
+    if _depth(value) > FORM_DEPTH_MAX:
+        return f"nested more than {FORM_DEPTH_MAX} levels deep, want fewer"
     if not isinstance(value, dict):
         return 'not a JSON object, want one such as {"moisture_percent": 11.2}'
     return None
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level:
+        inner = [member for member in level if isinstance(member, dict | list)]
+        depth += bool(inner)
+        level = [each for one in inner for each in (one.values() if isinstance(one, dict) else one)]
+    return depth
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
@@ -22,6 +23,7 @@ from node.chain.transport import (
 
 BODY_BYTES_MAX = 1024 * 1024
 CALLS_MAX = 100
+THREADS = 2
 
 
 class RpcEndpoint:
@@ -29,6 +31,8 @@ class RpcEndpoint:
 
     def __init__(self, chain: JsonRpc) -> None:
         self._chain = chain
+        # Strangers' questions must leave the processor to the partners' records.
+        self._threads = CapacityLimiter(THREADS)
 
     async def answer(self, request: Request) -> Response:
         """One HTTP request."""
@@ -49,7 +53,7 @@ class RpcEndpoint:
         if not 1 <= len(calls) <= CALLS_MAX:
             error = RpcError(INVALID_REQUEST, f"batch: {len(calls)} calls, want 1 to {CALLS_MAX}")
             return JSONResponse(_answer(None, error), status_code=400)
-        answers = await run_in_threadpool(self._answers, calls)
+        answers = await to_thread.run_sync(partial(self._answers, calls), limiter=self._threads)
         return JSONResponse(answers if isinstance(asked, list) else answers[0])
 
     def _answers(self, calls: list[Any]) -> list[dict[str, Any]]:

@@ -169,9 +169,15 @@ class Ledger:
 
     # Poking
 
-    def put_code(self, address: str, code: bytes) -> None:
-        """Put a contract where there is none."""
-        self._state.set_code(to_canonical_address(address), code)
+    def put_wallet(self, address: str, approved: bytes) -> None:
+        """Put an EIP-1271 wallet at an address; it approves of one digest, whatever the signature."""
+        target = to_canonical_address(address)
+        self._state.set_code(target, WALLET)
+        self._state.set_storage(target, 0, int.from_bytes(approved, "big"))
+
+    def fund(self, key: keys.PrivateKey) -> None:
+        """Let a key pay for transactions."""
+        self._state.set_balance(key.public_key.to_canonical_address(), _RICH)
 
     def poke_actors(self, count: int) -> None:
         """Set how many actors are registered (storage slot after those of AccessControl and EIP712)."""
@@ -187,6 +193,14 @@ class Ledger:
 
 ACTORS_SLOT = 3
 WORDS_SLOT = 5
+"""Where the contract keeps the number of actors and the first word of goods."""
+
+WALLET = bytes.fromhex(
+    "600435"  # the digest that the caller asks about
+    "60005414"  # is it the approved one, in slot 0?
+    "631626ba7e02"  # then EIP-1271's magic value, else 0
+    "60e01b60005260206000f3"  # returned in the leftmost bytes of a word
+)
 
 
 def sign(digest: bytes, key: keys.PrivateKey) -> bytes:

@@ -59,8 +59,16 @@ class RunningNode:
         return self.log_path.read_text(errors="replace")
 
     def kill(self) -> None:
+        """kill -9, and wait for the end."""
+        self.kill_now()
+        self.reap()
+
+    def kill_now(self) -> None:
         """kill -9, at once."""
         self.process.send_signal(signal.SIGKILL)
+
+    def reap(self) -> None:
+        """Wait for the end of a killed node."""
         self.process.wait(STOP_SECONDS_MAX)
         self._close()
 

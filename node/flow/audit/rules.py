@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from node.domain import custody
-from node.domain.custody import CustodyError, GoodsState
+from node.domain.custody import CustodyError
 from node.domain.form import SALT_BYTES, ProduceForm, form_digest, name_digest
 from node.domain.model import Circ, CircStatus, CircType, Rights
 from node.errors import shown as printable
@@ -99,6 +99,11 @@ def judge(goods_id: int, shown: ShownGoods | None, facts: Facts) -> Verdict:
     return _Trial(goods_id, facts).run(shown)
 
 
+def is_hash(text: str) -> bool:
+    """Whether a text is a transaction hash: 0x and 64 hex digits."""
+    return _HASH.fullmatch(text) is not None
+
+
 def short(tx_hash: str) -> str:
     """A hash as a line has room for it."""
     return tx_hash[:HASH_SHOWN_CHARACTERS] + "…" if len(tx_hash) > HASH_SHOWN_CHARACTERS else tx_hash
@@ -128,7 +133,7 @@ class _Trial:
         facts = self._facts
         if shown is None:
             self._differ(
-                What.UNKNOWN_GOODS, f"the node does not know the goods, of which the contract counts {facts.times} circs"
+                What.UNKNOWN_GOODS, f"the node does not know them; the contract counts {facts.times} circs of them"
             )
             return self._verdict()
         taken: list[_Claim | ShownCirc] = []
@@ -139,7 +144,7 @@ class _Trial:
         self._check_order(taken)
         holder = self._replay()
         self._check_count(holder)
-        self._check_product(shown, taken)
+        self._check_product(shown)
         return self._verdict()
 
     def _verdict(self) -> Verdict:
@@ -158,6 +163,9 @@ class _Trial:
         status = self._check_shape(index, circ)
         if status is None:
             return None
+        if self._is_repeated((circ.trans_id or "").lower()):
+            self._differ_circ(What.SHOWN_TWICE, circ, "is shown twice")
+            return None
         evidence = self._evidence_of(circ)
         if status is CircStatus.FAILED:
             event = self._check_failed(circ, evidence)
@@ -168,7 +176,8 @@ class _Trial:
         if event is None:
             late = evidence is not None and evidence.block is not None and evidence.block > self._facts.head
             if status is CircStatus.PENDING or (status is CircStatus.SUCCESS and late):
-                return self._wait(circ)
+                self._waiting.append(circ)
+                return circ
             return None
         if event.tx_hash in self._claims:
             self._differ_circ(What.SHOWN_TWICE, circ, "is shown twice")
@@ -181,16 +190,15 @@ class _Trial:
         self._claims[event.tx_hash] = claim
         return claim
 
-    def _wait(self, circ: ShownCirc) -> ShownCirc | None:
-        if circ in self._waiting:
-            self._differ_circ(What.SHOWN_TWICE, circ, "is shown twice")
-            return None
-        self._waiting.append(circ)
-        return circ
+    def _is_repeated(self, trans_id: str) -> bool:
+        if trans_id in self._seen:
+            return True
+        self._seen.add(trans_id)
+        return False
 
     def _check_shape(self, index: int, circ: ShownCirc) -> CircStatus | None:
         """Step 3. Answers the status, or None for a circ of which nothing more can be said."""
-        if circ.trans_id is None or not _HASH.fullmatch(circ.trans_id):
+        if circ.trans_id is None or not is_hash(circ.trans_id):
             found = "missing" if circ.trans_id is None else printable(circ.trans_id)
             self._differ(What.MISSHAPEN, f"circ number {index + 1}: trans_id is {found}, want 0x and 64 hex digits")
             return None
@@ -202,7 +210,7 @@ class _Trial:
         status = CircStatus(circ.status)
         if circ.goods_id != self._goods_id:
             self._differ_circ(What.OTHER_GOODS, circ, f"is shown as one of goods {_said(circ.goods_id)}")
-        if circ.tx_hash is not None and not _HASH.fullmatch(circ.tx_hash):
+        if circ.tx_hash is not None and not is_hash(circ.tx_hash):
             self._differ_circ(
                 What.MISSHAPEN, circ, f"has the tx_hash {printable(circ.tx_hash)}, want 0x and 64 hex digits"
             )
@@ -212,7 +220,9 @@ class _Trial:
         if len(circ.salt) != SALT_BYTES:
             self._differ_circ(What.MISSHAPEN, circ, f"has a salt of {len(circ.salt)} bytes, want {SALT_BYTES}")
         if status is CircStatus.FAILED and circ.times is not None:
-            self._differ_circ(What.TIMES, circ, f"is shown as failed, but with times {circ.times}: it counts for nothing")
+            self._differ_circ(
+                What.TIMES, circ, f"is shown as failed, but with times {circ.times}: it counts for nothing"
+            )
         return status
 
     def _evidence_of(self, circ: ShownCirc) -> Evidence | None:
@@ -304,13 +314,13 @@ class _Trial:
 
     def _check_signature(self, circ: ShownCirc, event: Event) -> None:
         """Step 7."""
+        evidence = self._facts.evidence.get(event.tx_hash)
+        if evidence is None:
+            return  # found by its digest among the contract's events: a success must name its transaction later
         operator = self._facts.actors.at(event.circ.operator, event.place)
-        signed_by = self._facts.evidence[event.tx_hash].signed_by if event.tx_hash in self._facts.evidence else None
-        if event.tx_hash not in self._facts.evidence:
-            return  # found by its digest among the contract's events: the contract took it, so it was signed
         # An account with code says itself what it has signed (EIP-1271). The contract asked it when it took the
         # circ; that can't be repeated for a past block, so the contract's verdict is accepted.
-        if operator is not None and (signed_by == operator.account or operator.account in self._facts.contract_accounts):
+        if operator is not None and operator.account in (evidence.signed_by, *self._facts.contract_accounts):
             return
         account = "no account" if operator is None else operator.account
         self._differ_circ(
@@ -353,7 +363,7 @@ class _Trial:
                 self._differ_circ(
                     What.ORDER,
                     circ,
-                    f"is shown after {short(waiting.trans_id or '')}, which is not on the chain yet; the chain has it first",
+                    f"is on the chain, but shown after {short(waiting.trans_id or '')}, which is not",
                 )
             elif last is not None and place < last:
                 self._differ_circ(
@@ -362,6 +372,8 @@ class _Trial:
             last = place if last is None else max(last, place)
 
     def _check_times(self, circ: ShownCirc, want: int) -> None:
+        if circ.status == CircStatus.FAILED:
+            return  # step 4 has said more
         if circ.times != want:
             self._differ_circ(What.TIMES, circ, f"is shown with times {_said(circ.times)}, the chain has {want}")
 
@@ -408,23 +420,19 @@ class _Trial:
 
     # --- the product
 
-    def _check_product(self, shown: ShownGoods, taken: list[_Claim | ShownCirc]) -> None:
-        """Step 12. The first circ's form proves the product only if it is the one that the chain has."""
+    def _check_product(self, shown: ShownGoods) -> None:
+        """Step 12."""
         if shown.goods_id != self._goods_id:
             self._differ(What.OTHER_GOODS, f"the node answers with goods {_said(shown.goods_id)}")
-        first = next(iter(taken), None)
-        if first is None:
+        circ = self._first()
+        if circ is None:
             return
-        if isinstance(first, _Claim):
-            if not first.form_holds or first.event.circ.circ_type is not CircType.PRODUCE:
-                return
-            circ = first.shown
-        else:
-            circ = first
         try:
             form = ProduceForm.from_bytes(circ.form)
         except ValueError:
-            self._differ_circ(What.PRODUCT, circ, "is the first of the goods, but its form does not say what was produced")
+            self._differ_circ(
+                What.PRODUCT, circ, "is the first of the goods, but its form does not say what was produced"
+            )
             return
         for name, said, proven in _products(shown, form):
             if said != proven:
@@ -432,6 +440,15 @@ class _Trial:
                     What.PRODUCT,
                     f"{name} is shown as {_said(said)}, the form of the first produce circ says {_said(proven)}",
                 )
+
+    def _first(self) -> ShownCirc | None:
+        """The circ whose form says what the goods are: it proves that only if the chain has it, form and all."""
+        if not self._claims:
+            return self._waiting[0] if self._waiting and not self._facts.times else None
+        first = min(self._claims.values(), key=lambda claim: claim.event.place)
+        if self._facts.events is not None and first.event.tx_hash != self._facts.events[0].tx_hash:
+            return None
+        return first.shown if first.form_holds and first.event.circ.circ_type is CircType.PRODUCE else None
 
 
 def _products(shown: ShownGoods, form: ProduceForm) -> Iterator[tuple[str, object, object]]:
@@ -465,6 +482,3 @@ def _kind(circ_type: int) -> str:
         return CircType(circ_type).name.lower()
     except ValueError:
         return f"kind {circ_type}"
-
-
-__all__ = ["Difference", "GoodsState", "Verdict", "What", "judge", "rfc3339", "short"]

@@ -1,0 +1,231 @@
+"""A client of the protocol: any rpc by its name, and the node as an audit looks at it.
+
+The node may be anybody's. What it answers is taken as bytes and read here, so that rubbish is told from a node
+that can't be reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from node.errors import FieldViolation, Reason, Status, shown
+from node.flow.audit import (
+    AuditImpossible,
+    ShownCirc,
+    ShownClass,
+    ShownGoods,
+    ShownSerial,
+    Unreadable,
+)
+from node.wire.circ.v1 import circ_pb2 as circ
+from node.wire.goods.v1 import goods_pb2 as goods
+from node.wire.vtrace.v1 import service_pb2 as wire
+
+TIMEOUT_SECONDS = 10.0
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+
+_SERVICE = wire.DESCRIPTOR.services_by_name["VTraceInterface"]
+_OPTIONS = (
+    ("grpc.max_receive_message_length", ANSWER_BYTES_MAX),
+    ("grpc.enable_http_proxy", 0),
+)
+
+# What says nothing of the goods: the node is away, busy, or isn't one.
+_NO_ANSWER = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED"})
+
+
+class Refused(Exception):
+    """A call that did not succeed, as the node, or the way to it, put it.
+
+    ``status`` is the name of the gRPC status, ``reason`` and ``domain`` are ErrorInfo's (empty without one).
+    """
+
+    def __init__(
+        self,
+        status: str,
+        message: str,
+        *,
+        reason: str = "",
+        domain: str = "",
+        metadata: Mapping[str, str] | None = None,
+        fields: tuple[FieldViolation, ...] = (),
+        retry_seconds: float | None = None,
+    ) -> None:
+        super().__init__(f"{status}{f' ({reason})' if reason else ''}: {message}")
+        self.status = status
+        self.message = message
+        self.reason = reason
+        self.domain = domain
+        self.metadata = dict(metadata or {})
+        self.fields = fields
+        self.retry_seconds = retry_seconds
+
+
+class NotUnderstood(Exception):
+    """The node answered with bytes that are not the rpc's response."""
+
+
+class NodeClient:
+    """Calls the rpcs of one node. Threads may share it.
+
+    ``timeout_seconds`` bounds each call as a whole.
+    """
+
+    def __init__(self, address: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        if timeout_seconds <= 0:
+            raise ValueError(f"timeout is {timeout_seconds} seconds, want > 0")
+        self.address = address
+        self._timeout_seconds = timeout_seconds
+        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+
+    def call(self, name: str, request: Message, token: str | None = None) -> Any:
+        """The response of the rpc called ``name``. Raises Refused, or NotUnderstood for rubbish."""
+        method = _SERVICE.methods_by_name[name]
+        if method.client_streaming:
+            raise ValueError(f"rpc {name} takes a stream, not one request")
+        ask = self._channel.unary_unary(
+            f"/{_SERVICE.full_name}/{name}", request_serializer=lambda message: message.SerializeToString()
+        )
+        metadata = [("authorization", f"Bearer {token}")] if token else None
+        try:
+            answer: bytes = ask(request, timeout=self._timeout_seconds, metadata=metadata)
+        except grpc.RpcError as fault:
+            raise _refused(fault) from fault
+        try:
+            return getattr(wire, method.output_type.name).FromString(answer)
+        except DecodeError as fault:
+            raise NotUnderstood(f"{name}: {len(answer)} bytes that are no {method.output_type.name}") from fault
+
+    def close(self) -> None:
+        """Give back the connection. No call may follow."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AuditedNode:
+    """The node as an audit sees it. Implements flow.audit's NodeView over GetCirc, which needs no token."""
+
+    def __init__(self, client: NodeClient) -> None:
+        self._client = client
+
+    def history(self, goods_id: int) -> ShownGoods | None:
+        """See NodeView."""
+        try:
+            response = self._client.call("GetCirc", wire.GetCircRequest(goods_id=goods_id))
+        except Refused as refusal:
+            if refusal.status == Status.NOT_FOUND and refusal.reason == Reason.GOODS_NOT_FOUND.name:
+                return None
+            if refusal.status in _NO_ANSWER:
+                raise AuditImpossible(
+                    f"the node at {self._client.address} can't be asked: {refusal}. Is it running, and is this its "
+                    "gRPC address?"
+                ) from refusal
+            raise Unreadable(f"the node refuses, {refusal}") from refusal
+        except NotUnderstood as fault:
+            raise Unreadable(str(fault)) from fault
+        return shown_goods(response)
+
+
+def shown_goods(response: wire.GetCircResponse) -> ShownGoods:
+    """An answer of GetCirc as the audit reads it: a field that isn't set is None. Any message will do."""
+    info = response.goods_info
+    serial = info.serial if info.HasField("serial") else None
+    goods_class: goods.Class | None = None
+    if serial is not None and serial.HasField("class"):
+        goods_class = getattr(serial, "class")
+    return ShownGoods(
+        goods_id=_value(info, "ID"),
+        goods_class=None if goods_class is None else _shown_class(goods_class),
+        serial=None if serial is None else ShownSerial(_value(serial, "ID"), _micros(serial)),
+        circs=tuple(_shown_circ(record) for record in response.circ_records),
+    )
+
+
+def _shown_class(message: goods.Class) -> ShownClass:
+    return ShownClass(
+        id=_value(message, "ID"),
+        name=_value(message, "name"),
+        description=_value(message, "des"),
+        trademark=_value(message, "tm"),
+        material_id=_value(message, "material_id"),
+        org_id=_value(message, "org_id"),
+    )
+
+
+def _shown_circ(message: circ.CircRecord) -> ShownCirc:
+    form: str | None = _value(message, "from_value")
+    return ShownCirc(
+        goods_id=_value(message, "object_id"),
+        circ_type=int(message.circ_type),
+        operator=_value(message, "Operator"),
+        origin=_value(message, "from"),
+        to=_value(message, "to"),
+        form=b"" if form is None else form.encode(),
+        salt=bytes(message.salt),
+        trans_id=_value(message, "trans_id"),
+        tx_hash=_value(message, "tx_hash"),
+        times=_value(message, "times"),
+        status=_value(message, "status"),
+    )
+
+
+def _value(message: Any, name: str) -> Any:
+    """What a wrapper holds; None if it isn't set."""
+    return getattr(message, name).value if message.HasField(name) else None
+
+
+def _micros(serial: goods.Serial) -> int | None:
+    """Microseconds since 1970, None for a time that is missing or none. Finer than that is no time of VTrace's."""
+    if not serial.HasField("timestamp"):
+        return None
+    when: Timestamp = serial.timestamp
+    if not 0 <= when.nanos < 1_000_000_000 or when.nanos % 1_000:
+        return None
+    return int(when.seconds * 1_000_000 + when.nanos // 1_000)
+
+
+def _refused(fault: grpc.RpcError) -> Refused:
+    """The refusal with its details, as far as they can be read: the node may send anything."""
+    status, message = fault.code().name, shown(fault.details() or "without a message")
+    try:
+        told = rpc_status.from_call(fault)
+        info, bad, retry = _details(told)
+    except (ValueError, DecodeError):
+        return Refused(status, message)
+    return Refused(
+        status,
+        shown(told.message) if told is not None and told.message else message,
+        reason=info.reason,
+        domain=info.domain,
+        metadata=info.metadata,
+        fields=tuple(FieldViolation(wrong.field, wrong.description) for wrong in bad.field_violations),
+        retry_seconds=retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9 if retry is not None else None,
+    )
+
+
+def _details(told: Any) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, Any]:
+    info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), None
+    for packed in told.details if told is not None else ():
+        if packed.Is(info.DESCRIPTOR):
+            packed.Unpack(info)
+        elif packed.Is(bad.DESCRIPTOR):
+            packed.Unpack(bad)
+        elif packed.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            retry = error_details_pb2.RetryInfo()
+            packed.Unpack(retry)
+    return info, bad, retry

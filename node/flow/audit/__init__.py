@@ -1,0 +1,32 @@
+"""Holding a node's answers against the chain, without trusting the node.
+
+``rules`` are the rules, ``facts`` and ``shown`` the two sides that they compare; none of the three asks anybody.
+``reading`` asks the chain, ``auditor`` runs the audit. Nothing here knows the node's index or how it records.
+"""
+
+from node.flow.audit.auditor import Auditor, Progress, Report
+from node.flow.audit.rules import Difference, What
+from node.flow.audit.shown import (
+    AuditImpossible,
+    NodeView,
+    ShownCirc,
+    ShownClass,
+    ShownGoods,
+    ShownSerial,
+    Unreadable,
+)
+
+__all__ = [
+    "AuditImpossible",
+    "Auditor",
+    "Difference",
+    "NodeView",
+    "Progress",
+    "Report",
+    "ShownCirc",
+    "ShownClass",
+    "ShownGoods",
+    "ShownSerial",
+    "Unreadable",
+    "What",
+]
