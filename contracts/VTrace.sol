@@ -257,15 +257,16 @@ contract VTrace is IVTrace, AccessControl, EIP712 {
     {
         bool anyHolder = circType == EXAM && rights & RIGHT_EXAMINE != 0;
         bool unheldToo = circType == PRODUCE;
+        // For all lanes at once: the holder to find and the bits that tell, the bits to clear and what to add.
         uint256 held = operator * EACH;
+        uint256 compared = anyHolder ? 0 : EACH_HOLDER;
+        uint256 cleared = circType == EXAM ? 0 : EACH_HOLDER;
+        uint256 added = EACH_STEP + (circType == EXAM ? 0 : to * EACH);
         uint256 words;
         assembly {
             words := _words.slot
         }
         unchecked {
-            // What a whole word's holders turn into: exams keep them, all other kinds replace them.
-            uint256 replaced = circType == EXAM ? 0 : EACH_HOLDER;
-            uint256 receiver = circType == EXAM ? 0 : to * EACH;
             for (uint256 i = 0; i < goods.length; ++i) {
                 uint256 id;
                 uint256 end;
@@ -287,17 +288,17 @@ contract VTrace is IVTrace, AccessControl, EIP712 {
                     assembly {
                         word := sload(slot)
                     }
-                    uint256 holders = word & EACH_HOLDER & mask;
-                    uint256 counts = (word >> HOLDER_BITS) & EACH_TIMES & mask;
-                    if (
-                        !(anyHolder || holders == held & mask || (unheldToo && holders == 0))
-                            || (counts + EACH) & EACH_OVERFLOW != 0
-                    ) {
+                    uint256 lanes = word & mask;
+                    uint256 counts = (lanes >> HOLDER_BITS) & EACH_TIMES;
+                    uint256 broken = ((lanes ^ (held & mask)) & compared) | ((counts + EACH) & EACH_OVERFLOW);
+                    // Goods that no circ has named are what most circs that produce find; they break nothing.
+                    if (broken != 0 && !(unheldToo && lanes == 0)) {
                         _checkLanes(word, id, count, operator, anyHolder, unheldToo);
                     }
                     // The product's top lane is the sum of all lanes; it is below 2^15.
                     times += (counts * EACH) >> (7 * LANE_BITS);
-                    word = ((word & ~(replaced & mask)) | (receiver & mask)) + (EACH_STEP & mask);
+                    // No lane carries into the next: its holder was cleared or stays, its times are below the limit.
+                    word = word - (lanes & cleared) + (added & mask);
                     assembly {
                         sstore(slot, word)
                     }

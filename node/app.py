@@ -109,15 +109,15 @@ class Node:
             confirmations=self._config.depth,
             resend=lambda: self._sender.wake(),
         )
-        self._sender = Worker("sender", send, idle_seconds=idle, on_fatal=self._fail, at_end=self._store.close)
+        self._sender = Worker("sender", send, idle_seconds=idle, on_fatal=self._fail, at_end=self._store.close_thread)
         self._confirmer = Worker(
-            "confirmer", confirmer.step, idle_seconds=idle, on_fatal=self._fail, at_end=self._store.close
+            "confirmer", confirmer.step, idle_seconds=idle, on_fatal=self._fail, at_end=self._store.close_thread
         )
 
     def _faces(self, chain: Chain, seal: Seal, clock: Clock) -> tuple[Server, Site]:
         submitted = self._sender.wake
         actors = Actors(self._ledger, seal)
-        people = People(self._store, seal, clock, role_changed=actors.keep_in_step, submitted=submitted)
+        self.people = people = People(self._store, seal, clock, role_changed=actors.keep_in_step, submitted=submitted)
         recorder = Recorder(self._store, self._ledger, actors, clock, submitted)
         products = Products(self._store, recorder, clock, submitted)
         query = Query(self._store, chain, self._ledger)

@@ -7,13 +7,15 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
 from node import __version__
-from node.config import EMBEDDED, SQLITE, Config
+from node.config import EMBEDDED, SQLITE, Config, host_and_port
 from node.errors import SetupError, VTraceError
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -132,6 +134,104 @@ def serve(
         node.stop()
     if node.fault is not None:
         raise SetupError(f"the node stopped: {node.fault}")
+
+
+NODE = "HOST:PORT of the node's gRPC."
+RPC = "URL of a JSON-RPC endpoint of the chain; the embedded chain's is http://HOST:PORT/rpc of the node's HTTP."
+
+
+@main.command(
+    epilog="Example: vtrace audit --node 127.0.0.1:50051 --rpc http://127.0.0.1:8080/rpc --contract 0x… --all"
+)
+@click.option("--node", "node_address", required=True, help=NODE)
+@click.option("--rpc", required=True, help=RPC)
+@click.option("--contract", required=True, help="Address of the contract, as its owner made it known.")
+@click.option("--goods", "goods_ids", type=int, multiple=True, help="Goods to audit; may be given again.")
+@click.option("--all", "everything", is_flag=True, help="Audit every goods that the contract knows.")
+def audit(node_address: str, rpc: str, contract: str, goods_ids: tuple[int, ...], everything: bool) -> None:
+    """Hold a node's answers against the chain, trusting the chain alone.
+
+    Prints a line for each difference and a summary. Exit code 0: no differences; 1: differences; 2: could not check.
+    """
+    if everything == bool(goods_ids):
+        raise click.UsageError("name the goods (--goods ID, again for more), or --all")
+    from node import demo
+    from node.api.client import NodeClient
+    from node.chain.rpc import Chain, HttpRpc
+    from node.flow.audit import AuditImpossible
+
+    host_and_port("--node", node_address)
+    try:
+        with NodeClient(node_address) as client, closing(_endpoint(HttpRpc, rpc)) as endpoint:
+            auditor = demo.open_auditor(client, Chain(endpoint), contract)
+            report = demo.audit(auditor, demo.console(), None if everything else list(goods_ids))
+    except AuditImpossible as fault:
+        click.echo(f"audit: could not check: {fault}", err=True)
+        sys.exit(EXIT_COULD_NOT_CHECK)
+    sys.exit(EXIT_DIFFERENCES if report.differences else 0)
+
+
+@main.command(
+    "demo", epilog="Example: vtrace demo, or beside a running node: vtrace demo --node … --rpc … --contract …"
+)
+@click.option("--node", "node_address", help=f"{NODE} Default: a fresh node of its own, gone afterwards.")
+@click.option("--rpc", help=RPC)
+@click.option("--contract", help="Address of the running node's contract, as its ready line says.")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The running node's data directory (to make an examiner), or where the fresh node is to stay.",
+)
+def play_demo(node_address: str | None, rpc: str | None, contract: str | None, data_dir: Path | None) -> None:
+    """Play a coffee supply chain through a node: from a harvest to a roast, then its history and its audit."""
+    logging.getLogger().setLevel(logging.WARNING)
+    if node_address is not None:
+        if rpc is None or contract is None or data_dir is None:
+            raise click.UsageError("with --node, name --rpc, --contract and --data-dir of that node too")
+        _play(node_address, rpc, contract, _people(data_dir, None).grant)
+        return
+    from tempfile import TemporaryDirectory
+
+    from node.app import Node
+
+    with TemporaryDirectory(prefix="vtrace-demo-") as temporary:
+        home = data_dir or Path(temporary)
+        node = Node(Config(home, "127.0.0.1:0", "127.0.0.1:0"), on_fatal=lambda: None)
+        try:
+            ready = node.start()
+            _play(ready.grpc, f"http://{ready.http}/rpc", ready.contract, node.people.grant)
+        finally:
+            node.stop()
+
+
+def _play(node_address: str, rpc: str, contract: str, grant: Callable[[str, str], object]) -> None:
+    from node import demo
+    from node.api.client import NodeClient, Refused
+    from node.chain.rpc import Chain, HttpRpc
+    from node.flow.audit import AuditImpossible
+
+    console = demo.console()
+    try:
+        with NodeClient(node_address) as client, closing(_endpoint(HttpRpc, rpc)) as endpoint:
+            story = demo.Demo(client, console, grant)
+            bags = story.play()
+            story.wait(bags)
+            story.show(bags[0])
+            console.print()
+            report = demo.audit(demo.open_auditor(client, Chain(endpoint), contract), console, bags)
+    except Refused as refusal:
+        raise SetupError(f"the node at {node_address} refused: {refusal}") from refusal
+    except AuditImpossible as fault:
+        raise SetupError(f"audit: could not check: {fault}") from fault
+    if report.differences:
+        sys.exit(EXIT_DIFFERENCES)
+
+
+def _endpoint(make: Callable[[str], Any], url: str) -> Any:
+    try:
+        return make(url)
+    except ValueError as fault:
+        raise SetupError(f"--rpc {url}: {fault}") from fault
 
 
 @main.group()

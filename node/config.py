@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from node.errors import SetupError
 
@@ -12,6 +13,7 @@ SQLITE = "sqlite"
 CONFIRMATIONS_EMBEDDED = 1
 CONFIRMATIONS_OTHER = 12
 CONFIRMATIONS_MAX = 10_000
+PORT_MAX = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class Config:
 def host_and_port(option: str, value: str) -> tuple[str, int]:
     """``HOST:PORT`` as its parts; an IPv6 host stands in brackets."""
     host, colon, port = value.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65_535):
+    is_number = port.isascii() and port.isdigit() and len(port) <= 5
+    if not (colon and host and is_number and int(port) <= PORT_MAX):
         raise SetupError(f"{option} {value}: want HOST:PORT such as 127.0.0.1:50051")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
@@ -61,7 +64,15 @@ def check(config: Config) -> None:
     """Refuse settings that can't work, each with what is wanted instead."""
     host_and_port("--grpc", config.grpc)
     host_and_port("--http", config.http)
-    if config.chain != EMBEDDED and not config.chain.startswith(("http://", "https://")):
+    if config.chain != EMBEDDED and not _is_http_url(config.chain):
         raise SetupError(f"--chain {config.chain}: want {EMBEDDED}, or the http(s) URL of a JSON-RPC endpoint")
     if config.confirmations is not None and not 1 <= config.confirmations <= CONFIRMATIONS_MAX:
         raise SetupError(f"--confirmations {config.confirmations}: want 1 to {CONFIRMATIONS_MAX}")
+
+
+def _is_http_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

@@ -165,9 +165,7 @@ def build() -> dict[str, Any]:
         "bytecode": "0x" + output["evm"]["bytecode"]["object"],
         "runtime": {
             "length": len(code),
-            "immutables": [
-                {"name": name, "start": start, "length": length} for start, length, name in places
-            ],
+            "immutables": [{"name": name, "start": start, "length": length} for start, length, name in places],
             "codeHash": "0x" + keccak(code).hex(),
         },
     }

@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from node.errors import FieldViolation, Reason, Status, shown
+from node.errors import FieldViolation, Reason, Status
 from node.flow.audit import (
     AuditImpossible,
     ShownCirc,
@@ -31,6 +31,7 @@ from node.wire.vtrace.v1 import service_pb2 as wire
 
 TIMEOUT_SECONDS = 10.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
+MESSAGE_SHOWN_MAX = 500
 
 _SERVICE = wire.DESCRIPTOR.services_by_name["VTraceInterface"]
 _OPTIONS = (
@@ -201,7 +202,7 @@ def _micros(serial: goods.Serial) -> int | None:
 
 def _refused(fault: grpc.RpcError) -> Refused:
     """The refusal with its details, as far as they can be read: the node may send anything."""
-    status, message = fault.code().name, shown(fault.details() or "without a message")
+    status, message = fault.code().name, _line(fault.details() or "without a message")
     try:
         told = rpc_status.from_call(fault)
         info, bad, retry = _details(told)
@@ -209,7 +210,7 @@ def _refused(fault: grpc.RpcError) -> Refused:
         return Refused(status, message)
     return Refused(
         status,
-        shown(told.message) if told is not None and told.message else message,
+        _line(told.message) if told is not None and told.message else message,
         reason=info.reason,
         domain=info.domain,
         metadata=info.metadata,
@@ -229,3 +230,9 @@ def _details(told: Any) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.
             retry = error_details_pb2.RetryInfo()
             packed.Unpack(retry)
     return info, bad, retry
+
+
+def _line(text: str) -> str:
+    """A message as it may be printed: one line, not endless."""
+    line = text if text.isprintable() else ascii(text)
+    return line if len(line) <= MESSAGE_SHOWN_MAX else line[:MESSAGE_SHOWN_MAX] + "…"

@@ -213,9 +213,7 @@ _CIRC_TYPE_HASH: Final = keccak(
     b"Circ(Range[] goods,uint8 circType,uint32 operator,uint32 to,bytes32 formDigest,uint256 version)" + _RANGE_TYPE
 )
 _ACCOUNT_TYPE_HASH: Final = keccak(b"Account(uint32 actor,address account)")
-_DOMAIN_TYPE_HASH: Final = keccak(
-    b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-)
+_DOMAIN_TYPE_HASH: Final = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 
 
 def circ_digest(chain_id: int, contract_address: str, circ: Circ) -> bytes:
@@ -412,7 +410,8 @@ GOODS_PER_WORD: Final = 8
 def circulate_gas(circ_type: CircType, ranges: Sequence[Range]) -> int:
     """The gas limit of a circ: never below what it uses while its operator's account is a key.
 
-    A contract account (EIP-1271) uses as much more as its own check does.
+    A contract account (EIP-1271) uses as much more as its own check does, and an exam of goods that no circ has named
+    before uses as much as a produce: neither is what a node sends.
     """
     load, last_word = _Load(circ_type), -1
     for span in ranges:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import rlp  # type: ignore[import-untyped]
+import rlp
 from eth.abc import BlockHeaderAPI, SignedTransactionAPI
 
 from node.chain.evm import BlockBody, gas_used

@@ -26,9 +26,14 @@ PRAGMAS = {
 
 
 class Store:
-    """One open index. Reads run anywhere; writes run one at a time inside ``write()``."""
+    """One open index. Reads run anywhere; writes run one at a time inside ``write()``.
+
+    A process has one index open at a time, since the tables are bound to it.
+    """
 
     def __init__(self, path: Path) -> None:
+        if tables.database.obj is not None:
+            raise AssertionError("this process has an index open already")
         self._path = path
         self._write_lock = threading.RLock()
         self._database = peewee.SqliteDatabase(
@@ -38,8 +43,11 @@ class Store:
         try:
             self._migrate()
         except peewee.DatabaseError as fault:
-            self._database.close()
+            self.close()
             raise SetupError(f"index {path}: {fault}; it is not an index of VTrace or is damaged") from fault
+        except SetupError:
+            self.close()
+            raise
 
     def _migrate(self) -> None:
         runner = Runner(self._database, str(MIGRATIONS))
@@ -62,9 +70,14 @@ class Store:
         with self._database.atomic("DEFERRED"):
             yield
 
-    def close(self) -> None:
-        """Close this thread's connection; the other threads' close as they end."""
+    def close_thread(self) -> None:
+        """Close this thread's connection, at the end of the thread."""
         self._database.close()
+
+    def close(self) -> None:
+        """Close the index; other threads must have ended or closed their connections."""
+        self._database.close()
+        tables.database.initialize(None)
 
     def settings(self) -> dict[str, str]:
         """Everything that ``claim`` remembered."""

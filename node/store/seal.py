@@ -35,7 +35,7 @@ class Seal:
         """The secret again; SetupError when the master key or the name is another one."""
         try:
             return self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], name.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise SetupError(
                 f"the master key does not open {name}: name the key file that this data directory "
                 "was made with (--master-key)"
@@ -44,25 +44,29 @@ class Seal:
 
 def master_key(path: Path, *, make: bool) -> bytes:
     """The master key in ``path`` (64 hex digits); made there with mode 0600 if ``make`` and it is missing."""
-    if make and not path.exists():
-        part = path.with_name(path.name + ".part")
-        part.unlink(missing_ok=True)
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(KEY_BYTES) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(path)
     try:
+        if make and not path.exists():
+            _make(path)
         mode = stat.S_IMODE(path.stat().st_mode)
-        text = path.read_text().strip()
+        content = path.read_bytes()
     except OSError as fault:
         raise SetupError(f"master key {path}: {fault.strerror}") from fault
     if mode & 0o077:
         raise SetupError(f"master key {path}: mode {mode:04o} lets others read it; run chmod 600 on it")
     try:
-        key = bytes.fromhex(text)
+        key = bytes.fromhex(content.decode().strip())
     except ValueError:
         key = b""
     if len(key) != KEY_BYTES:
         raise SetupError(f"master key {path}: want {2 * KEY_BYTES} hex digits")
     return key
+
+
+def _make(path: Path) -> None:
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(KEY_BYTES) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)

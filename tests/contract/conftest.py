@@ -16,7 +16,7 @@ def deployed() -> Ledger:
     return ledger
 
 
-@pytest.fixture()
+@pytest.fixture
 def ledger(deployed: Ledger) -> Ledger:
     """A fork of the deployed contract."""
     return deployed.fork()

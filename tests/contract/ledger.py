@@ -61,9 +61,7 @@ class Ledger:
 
     def __init__(self) -> None:
         vm_configuration = ConsensusApplier(NoProofConsensus).amend_vm_configuration(((0, PragueVM),))
-        chain_class = MiningChain.configure(
-            "Chain", vm_configuration=vm_configuration, chain_id=CHAIN_ID
-        )
+        chain_class = MiningChain.configure("Chain", vm_configuration=vm_configuration, chain_id=CHAIN_ID)
         account = {"balance": _RICH, "nonce": 0, "code": b"", "storage": {}}
         chain = chain_class.from_genesis(
             AtomicDB(),
@@ -84,9 +82,7 @@ class Ledger:
         fork = object.__new__(Ledger)
         fork.__dict__.update(self.__dict__)
         fork._registered = list(self._registered)
-        fork._state = self._vm.get_state_class()(
-            self._state._db, self._state.execution_context, self._state.state_root
-        )
+        fork._state = self._vm.get_state_class()(self._state._db, self._state.execution_context, self._state.state_root)
         return fork
 
     # Transactions
@@ -221,5 +217,3 @@ def circ(
     elif isinstance(goods, list):
         goods = ranges_of(goods)
     return Circ(goods, circ_type, operator, operator if to is None else to, keccak(text="form"), version)
-
-

@@ -226,9 +226,7 @@ def set_unknown_rights(ledger: Ledger) -> Outcome:
 def one_actor_too_many(ledger: Ledger) -> Outcome:
     ledger.poke_actors(ACTOR_MAX - 1)
     assert ledger.register(NEWCOMER) == ACTOR_MAX
-    return ledger.send(
-        contract.register_actor_data(address_of(NEWCOMER), ALL_RIGHTS, NAME_DIGEST), REGISTRAR
-    )
+    return ledger.send(contract.register_actor_data(address_of(NEWCOMER), ALL_RIGHTS, NAME_DIGEST), REGISTRAR)
 
 
 @refused("SovereignActor(actor=1)")
