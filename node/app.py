@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
+import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO
 
@@ -59,31 +60,49 @@ class Ready:
 
 
 def open_store(config: Config) -> tuple[Store, Seal]:
-    """The index and the master key of a data directory, made at first need."""
-    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    seal = Seal(master_key(config.master_key_path, make=config.master_key is None))
-    return Store(config.index_path), seal
+    """The index and the master key of a data directory, made at first need by one process at a time."""
+    with _lock_file(config, "setup.lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        seal = Seal(master_key(config.master_key_path, make=config.master_key is None))
+        return Store(config.index_path), seal
+
+
+class Stopped(Exception):
+    """The node was asked to stop before it was ready."""
 
 
 class Node:
     """A whole node: opened when built, answering after ``start``, gone after ``stop``.
 
-    ``on_fatal`` is told when it can't go on; ``fault`` then says why.
+    ``on_fatal`` is told when it can't go on; ``fault`` then says why. ``stopping`` ends the wait for a chain
+    that is not there yet, with Stopped.
     """
 
-    def __init__(self, config: Config, on_fatal: Callable[[], None], clock: Clock = now_micros) -> None:
+    def __init__(
+        self,
+        config: Config,
+        on_fatal: Callable[[], None],
+        clock: Clock = now_micros,
+        stopping: threading.Event | None = None,
+    ) -> None:
         configuration.check(config)
         self._config = config
-        self._lock = _claim_directory(config)
-        self._store, seal = open_store(config)
-        key = signer_key(self._store, seal, _given_key(config))
-        self._rpc = self._open_chain(key)
-        chain = Chain(self._rpc)
-        self._ledger = _when_reachable(lambda: open_ledger(self._store, chain, key), config.chain)
         self._on_fatal = on_fatal
         self.fault: BaseException | None = None
-        self._workers(chain)
-        self._server, self._site = self._faces(chain, seal, clock)
+        with ExitStack() as opened:
+            opened.enter_context(_claim_directory(config))
+            self._store, seal = open_store(config)
+            opened.callback(self._store.close)
+            key = signer_key(self._store, seal, _given_key(config))
+            self._rpc = self._open_chain(key)
+            opened.callback(self._rpc.close)
+            chain = Chain(self._rpc)
+            self._ledger = _when_reachable(
+                lambda: open_ledger(self._store, chain, key), config.chain, stopping or threading.Event()
+            )
+            self._workers(chain)
+            self._server, self._site = self._faces(chain, seal, clock)
+            self._opened = opened.pop_all()
 
     def _open_chain(self, key: bytes) -> JsonRpc:
         if self._config.chain == EMBEDDED:
@@ -131,8 +150,12 @@ class Node:
             Circs(recorder, query),
             Offline(),
         )
-        site = Site(self._config.http, self._rpc if self._config.chain == EMBEDDED else None)
-        return Server(self._config.grpc, servicers, tokens), site
+        server = Server(self._config.grpc, servicers, tokens)
+        try:
+            return server, Site(self._config.http, self._rpc if self._config.chain == EMBEDDED else None)
+        except SetupError:
+            server.stop(0)
+            raise
 
     def start(self) -> Ready:
         """Start anchoring and answering."""
@@ -154,9 +177,7 @@ class Node:
         for worker in (self._sender, self._confirmer):
             if not worker.stop(GRACE_SECONDS):
                 log.warning("a worker did not end in time; what it had to do is done at the next start")
-        self._rpc.close()
-        self._store.close()
-        self._lock.close()
+        self._opened.close()
 
     def _fail(self, fault: BaseException) -> None:
         log.critical("the node can't go on: %s", fault, exc_info=fault)
@@ -166,11 +187,7 @@ class Node:
 
 def _claim_directory(config: Config) -> IO[str]:
     """Hold the data directory for this process alone, for as long as it lives."""
-    try:
-        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = open(config.data_dir / "lock", "w")  # noqa: SIM115 - held until the node stops
-    except OSError as fault:
-        raise SetupError(f"--data-dir {config.data_dir}: {fault.strerror}") from fault
+    lock = _lock_file(config, "lock")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -178,9 +195,15 @@ def _claim_directory(config: Config) -> IO[str]:
         raise SetupError(
             f"--data-dir {config.data_dir}: another node runs on it; stop that one or name another directory"
         ) from None
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
     return lock
+
+
+def _lock_file(config: Config, name: str) -> IO[str]:
+    try:
+        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return open(config.data_dir / name, "a")
+    except OSError as fault:
+        raise SetupError(f"--data-dir {config.data_dir}: {fault.strerror}") from fault
 
 
 def _given_key(config: Config) -> bytes | None:
@@ -198,7 +221,7 @@ def _given_key(config: Config) -> bytes | None:
     return key
 
 
-def _when_reachable(find: Callable[[], Ledger], url: str) -> Ledger:
+def _when_reachable(find: Callable[[], Ledger], url: str, stopping: threading.Event) -> Ledger:
     """Wait, within a bound, for a chain that starts at the same time as the node."""
     deadline, pause, told = time.monotonic() + CHAIN_WAIT_SECONDS, 0.2, False
     while True:
@@ -210,7 +233,8 @@ def _when_reachable(find: Callable[[], Ledger], url: str) -> Ledger:
             if not told:
                 log.warning("waiting up to %d s for the chain: %s", CHAIN_WAIT_SECONDS, fault)
                 told = True
-            time.sleep(pause)
+            if stopping.wait(pause):
+                raise Stopped from fault
             pause = min(pause * 2, 5.0)
 
 

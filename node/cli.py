@@ -22,14 +22,21 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 EXIT_DIFFERENCES = 1
 EXIT_COULD_NOT_CHECK = 2
 
-DATA_DIR = click.option(
+
+def option(flag: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
+    """An option that can also be set in the environment: --data-dir is VTRACE_DATA_DIR, whatever the command."""
+    variable = f"VTRACE_{flag.removeprefix('--').replace('-', '_').upper()}"
+    return click.option(flag, *names, envvar=variable, show_envvar=True, **settings)
+
+
+DATA_DIR = option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("vtrace-data"),
     show_default=True,
     help="Where the node keeps everything; made at first start.",
 )
-MASTER_KEY = click.option(
+MASTER_KEY = option(
     "--master-key",
     type=click.Path(dir_okay=False, path_type=Path),
     help="File with the master key (64 hex digits, mode 0600). Default: DIR/master.key, made at first start.",
@@ -49,7 +56,7 @@ class Failing(click.Group):
             raise click.ClickException(fault.message) from fault
 
 
-@click.group(cls=Failing, context_settings={"auto_envvar_prefix": "VTRACE", "help_option_names": ["-h", "--help"]})
+@click.group(cls=Failing, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="vtrace")
 def main() -> None:
     """VTrace: records what happens to goods, anchored on a blockchain, checked by anyone.
@@ -61,29 +68,29 @@ def main() -> None:
 
 @main.command(epilog="Example: vtrace serve --data-dir ./data --grpc 0.0.0.0:50051 --chain http://127.0.0.1:8545")
 @DATA_DIR
-@click.option("--grpc", default="127.0.0.1:50051", show_default=True, help="HOST:PORT for gRPC; port 0: a free one.")
-@click.option("--http", default="127.0.0.1:8080", show_default=True, help="HOST:PORT for HTTP; port 0: a free one.")
-@click.option(
+@option("--grpc", default="127.0.0.1:50051", show_default=True, help="HOST:PORT for gRPC; port 0: a free one.")
+@option("--http", default="127.0.0.1:8080", show_default=True, help="HOST:PORT for HTTP; port 0: a free one.")
+@option(
     "--chain",
     default=EMBEDDED,
     show_default=True,
     help="embedded, or the URL of an EVM network's JSON-RPC.",
 )
-@click.option(
+@option(
     "--ipfs",
     type=click.Choice([EMBEDDED]),
     default=EMBEDDED,
     show_default=True,
     help="Where files are kept. This version takes no uploads yet.",
 )
-@click.option("--db", type=click.Choice([SQLITE]), default=SQLITE, show_default=True, help="What holds the index.")
-@click.option(
+@option("--db", type=click.Choice([SQLITE]), default=SQLITE, show_default=True, help="What holds the index.")
+@option(
     "--confirmations",
     type=int,
     help="Blocks that make a circ final. Default: 1 on the embedded chain, 12 elsewhere.",
 )
 @MASTER_KEY
-@click.option(
+@option(
     "--signer-key",
     type=click.Path(dir_okay=False, path_type=Path),
     help="File with the key (64 hex digits) of the account that pays. Default: one made at first start.",
@@ -104,7 +111,7 @@ def serve(
     When it is ready, it prints one line of JSON to stdout; logs go to stderr.
     """
     del ipfs, db  # each has one choice in this version
-    from node.app import Node
+    from node.app import Node, Stopped
 
     config = Config(
         data_dir=data_dir,
@@ -118,7 +125,10 @@ def serve(
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    node = Node(config, on_fatal=stopping.set)
+    try:
+        node = Node(config, on_fatal=stopping.set, stopping=stopping)
+    except Stopped:
+        return
     try:
         ready = node.start()
         line = {
@@ -143,11 +153,11 @@ RPC = "URL of a JSON-RPC endpoint of the chain; the embedded chain's is http://H
 @main.command(
     epilog="Example: vtrace audit --node 127.0.0.1:50051 --rpc http://127.0.0.1:8080/rpc --contract 0x… --all"
 )
-@click.option("--node", "node_address", required=True, help=NODE)
-@click.option("--rpc", required=True, help=RPC)
-@click.option("--contract", required=True, help="Address of the contract, as its owner made it known.")
-@click.option("--goods", "goods_ids", type=int, multiple=True, help="Goods to audit; may be given again.")
-@click.option("--all", "everything", is_flag=True, help="Audit every goods that the contract knows.")
+@option("--node", "node_address", required=True, help=NODE)
+@option("--rpc", required=True, help=RPC)
+@option("--contract", required=True, help="Address of the contract, as its owner made it known.")
+@option("--goods", "goods_ids", type=int, multiple=True, help="Goods to audit; may be given again.")
+@option("--all", "everything", is_flag=True, help="Audit every goods that the contract knows.")
 def audit(node_address: str, rpc: str, contract: str, goods_ids: tuple[int, ...], everything: bool) -> None:
     """Hold a node's answers against the chain, trusting the chain alone.
 
@@ -174,10 +184,10 @@ def audit(node_address: str, rpc: str, contract: str, goods_ids: tuple[int, ...]
 @main.command(
     "demo", epilog="Example: vtrace demo, or beside a running node: vtrace demo --node … --rpc … --contract …"
 )
-@click.option("--node", "node_address", help=f"{NODE} Default: a fresh node of its own, gone afterwards.")
-@click.option("--rpc", help=RPC)
-@click.option("--contract", help="Address of the running node's contract, as its ready line says.")
-@click.option(
+@option("--node", "node_address", help=f"{NODE} Default: a fresh node of its own, gone afterwards.")
+@option("--rpc", help=RPC)
+@option("--contract", help="Address of the running node's contract, as its ready line says.")
+@option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
     help="The running node's data directory (to make an examiner), or where the fresh node is to stay.",
@@ -242,9 +252,9 @@ def admin() -> None:
 @admin.command("create", epilog="Example: vtrace admin create --phone 13800138000 --nickname Ops --data-dir ./data")
 @DATA_DIR
 @MASTER_KEY
-@click.option("--phone", required=True, help="The login: a mobile number of 11 digits.")
-@click.option("--nickname", default="admin", show_default=True)
-@click.option("--password", prompt=True, hide_input=True, confirmation_prompt=True, help="Asked for when not given.")
+@option("--phone", required=True, help="The login: a mobile number of 11 digits.")
+@option("--nickname", default="admin", show_default=True, help="The name that others see.")
+@option("--password", prompt=True, hide_input=True, confirmation_prompt=True, help="Asked for when not given.")
 def admin_create(data_dir: Path, master_key: Path | None, phone: str, nickname: str, password: str) -> None:
     """Make an admin; prints the username."""
     from node.domain.roles import Role

@@ -62,9 +62,7 @@ def generate(proto: Path) -> dict[str, bytes]:
             texts[stem(file.name) + "_pb2_grpc.pyi"] = grpc_stub(file, module_of)
 
     moved = moves({name.split("/")[0] for name in names})
-    wanted = {
-        path: header(path.rpartition("_pb2")[0] + ".proto") + moved(text) for path, text in texts.items()
-    }
+    wanted = {path: header(path.rpartition("_pb2")[0] + ".proto") + moved(text) for path, text in texts.items()}
     packages = {parent for path in texts for parent in Path(path).parents}
     wanted |= {(package / "__init__.py").as_posix(): header() for package in packages}
     return {path: text.encode() for path, text in sorted(wanted.items())}
@@ -156,9 +154,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=COMMAND, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 unless node/wire is as generated"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 unless node/wire is as generated")
     parser.add_argument("--proto", type=Path, default=ROOT / "proto", help="folder of the .proto files")
     parser.add_argument("--wire", type=Path, default=ROOT / "node/wire", help="folder of the generated files")
     options = parser.parse_args(argv)

@@ -392,7 +392,7 @@ _LOOK_UP_GAS: Final = 2_100
 
 _CIRC_GAS: Final = 11_400
 """Signature, operator, log and all else that every circ does once."""
-_WORD_GAS: Final = 720
+_WORD_GAS: Final = 620
 """The arithmetic on one storage word."""
 _MIXED_WORD_GAS: Final = 1_400
 """More for a word that a produce must look at goods by goods."""

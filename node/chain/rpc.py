@@ -223,7 +223,8 @@ class Chain:
         """Fees to offer now: twice the base fee and the tip, so that six full blocks can't outrun them.
 
         A chain that names no tip (Besu and others without a fee market) is offered what its gas
-        price leaves above the base fee. A chain without any base fee is offered its gas price.
+        price leaves above the base fee. A chain without any base fee is offered its gas price, and
+        one whose gas is free (base fee and gas price 0) nothing, whatever tip it suggests.
         """
         block, tip, price = self._rpc.batch(
             [
@@ -234,6 +235,8 @@ class Chain:
         )
         base = self._read("eth_getBlockByNumber", block, read_block).base_fee_per_gas
         gas_price = self._read("eth_gasPrice", price, shape.quantity)
+        if not base and not gas_price:
+            return Fees(max_fee_per_gas=0, max_priority_fee_per_gas=0)
         if base is None:
             return Fees(max_fee_per_gas=gas_price, max_priority_fee_per_gas=gas_price)
         if isinstance(tip, RpcError) and tip.code == METHOD_NOT_FOUND:

@@ -1,13 +1,16 @@
 """The confirmer: follows the chain's head and settles what it holds.
 
 A transaction is final once ``confirmations`` blocks stand on it, its own counted. Until then a fork can take
-it out again: then it is sent again, and nothing that was answered is lost.
+it out again, or the chain can lose it from its pool: then it is sent again, and nothing that was answered is
+lost. Nonces go up, so the oldest transaction that no block holds tells how all behind it are.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from node.chain import contract
 from node.chain.rpc import Block, Chain, Receipt
@@ -20,8 +23,22 @@ from node.store.db import Store
 
 LOOK_MAX = 1_000
 RESEND_HEADS = 20
+"""Blocks that may pass the oldest transaction by before it is sent again."""
+UNKNOWN_SECONDS = 5.0
+"""How long the oldest may be in no block until the chain is asked whether it has it at all."""
+FEES_SECONDS = 5.0
+"""How old the fees of the next transaction may be while nothing is on its way."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Oldest:
+    """The oldest transaction that was sent and is in no block, and when it was first seen so."""
+
+    tx_id: int
+    head: int
+    seconds: float
 
 
 class Confirmer:
@@ -41,39 +58,48 @@ class Confirmer:
         self._ledger = ledger
         self._confirmations = confirmations
         self._resend = resend
-        self._missing_since: dict[int, int] = {}
+        self._oldest: _Oldest | None = None
+        self._fees_seconds = time.monotonic()
 
     def step(self) -> bool:
         """Settle the oldest unfinished transactions; answers whether more may be settled at once."""
         waiting = outbox.in_state([TxState.SENT, TxState.MINED], LOOK_MAX)
+        if waiting or time.monotonic() - self._fees_seconds >= FEES_SECONDS:
+            self._ledger.fees = self._chain.fees()
+            self._fees_seconds = time.monotonic()
         if not waiting:
             return False
         head = self._chain.head()
-        self._ledger.fees = self._chain.fees()
         receipts = self._chain.receipts([tx.tx_hash for tx in waiting])
-        settled, lost = 0, []
+        missing = [tx for tx, receipt in zip(waiting, receipts, strict=True) if receipt is None]
+        lost = missing if self._are_lost(missing, head) else []
+        settled = 0
         with self._store.write():
             for tx, receipt in zip(waiting, receipts, strict=True):
-                if receipt is None:
-                    if self._is_lost(tx, head):
-                        lost.append(tx.id)
-                    continue
-                self._missing_since.pop(tx.id, None)
-                settled += self._settle(tx, receipt, head)
-            outbox.mark(lost, TxState.SIGNED)
+                if receipt is not None:
+                    settled += self._settle(tx, receipt, head)
+            outbox.mark([tx.id for tx in lost], TxState.SIGNED)
         if lost:
-            log.warning("%d transactions are in no block any more: sending them again", len(lost))
+            log.warning("%d transactions are in no block: sending them again", len(lost))
             self._resend()
         return settled == LOOK_MAX
 
-    def _is_lost(self, tx: OutboxTx, head: Block) -> bool:
-        if tx.state is TxState.MINED:
-            return True
-        since = self._missing_since.setdefault(tx.id, head.number)
-        if head.number - since < RESEND_HEADS:
+    def _are_lost(self, missing: Sequence[OutboxTx], head: Block) -> bool:
+        """Whether what is in no block must be sent again: after a fork, or when the oldest gets nowhere."""
+        oldest, self._oldest = self._oldest, None
+        if not missing or any(tx.state is TxState.MINED for tx in missing):
+            return bool(missing)
+        if oldest is None or oldest.tx_id != missing[0].id:
+            self._oldest = _Oldest(missing[0].id, head.number, time.monotonic())
             return False
-        del self._missing_since[tx.id]
-        return True
+        if head.number - oldest.head >= RESEND_HEADS:
+            return True
+        if time.monotonic() - oldest.seconds >= UNKNOWN_SECONDS:
+            (known,) = self._chain.transactions([missing[0].tx_hash])
+            if known is None:
+                return True
+        self._oldest = oldest
+        return False
 
     def _settle(self, tx: OutboxTx, receipt: Receipt, head: Block) -> bool:
         depth = head.number - receipt.block_number + 1

@@ -18,6 +18,7 @@ from node.store.seal import Seal
 
 BACKLOG_MAX = 20_000
 RETRY_SECONDS = 5
+SIGNER_KEY = "signer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,14 @@ class Ledger:
 
 
 def signer_key(store: Store, seal: Seal, given: bytes | None) -> bytes:
-    """The key of the node's signer: the given one, or one made at first start. It stays the same for ever."""
+    """The key of the node's signer: the given one, or one made at first start.
+
+    It stays the same once it has signed: until the contract has its place, another one can still be named.
+    """
     with store.write():
-        key = keys.own_key(seal, "signer", lambda: given or signer.new_key())
+        if given is not None and "contract" not in store.settings():
+            keys.keep_key(seal, SIGNER_KEY, given)
+        key = keys.own_key(seal, SIGNER_KEY, lambda: given or signer.new_key())
     if given is not None and given != key:
         raise SetupError(
             f"this data directory's signer is {signer.address_of(key)}, but the key given is of "

@@ -60,9 +60,7 @@ def custody(goods_ids: Sequence[int]) -> dict[int, tuple[GoodsState, int]]:
     """Holder and times of goods, with the org whose class they are of; unknown goods are left out."""
     found: dict[int, tuple[GoodsState, int]] = {}
     query = (
-        t.Goods.select(t.Goods.id, t.Goods.holder, t.Goods.times, t.GoodsClass.org)
-        .join(t.Serial)
-        .join(t.GoodsClass)
+        t.Goods.select(t.Goods.id, t.Goods.holder, t.Goods.times, t.GoodsClass.org).join(t.Serial).join(t.GoodsClass)
     )
     for some in _cut(goods_ids, _IDS_PER_QUERY):
         for goods_id, holder, times, org_id in t.tuples(query.where(t.Goods.id.in_(list(some)))):

@@ -15,6 +15,7 @@ from node.store import tables
 from node.store.tables import Setting
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+HISTORY = "schema_migration"
 BUSY_TIMEOUT_SECONDS = 30
 PRAGMAS = {
     "journal_mode": "wal",
@@ -50,12 +51,12 @@ class Store:
             raise
 
     def _migrate(self) -> None:
-        runner = Runner(self._database, str(MIGRATIONS))
+        runner = Runner(self._database, str(MIGRATIONS), table_name=HISTORY)
+        if not runner.applied() and set(self._database.get_tables()) - {HISTORY}:
+            raise SetupError(f"index {self._path}: the database of another program; name another --data-dir")
         unknown = [row.name for row in runner.status() if row.path is None]
         if unknown:
-            raise SetupError(
-                f"index {self._path}: made by a newer VTrace (schema {unknown[-1]}); start that version"
-            )
+            raise SetupError(f"index {self._path}: made by a newer VTrace (schema {unknown[-1]}); start that version")
         runner.up()
 
     @contextmanager

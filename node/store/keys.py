@@ -14,5 +14,11 @@ def own_key(seal: Seal, name: str, make: Callable[[], bytes]) -> bytes:
     if row is not None:
         return seal.open(name, bytes(row.sealed))
     key = make()
-    t.SealedKey.create(name=name, sealed=seal.close(name, key))
+    keep_key(seal, name, key)
     return key
+
+
+def keep_key(seal: Seal, name: str, key: bytes) -> None:
+    """Keep ``key`` as the one called ``name``, whatever that was before (inside ``Store.write()``)."""
+    t.SealedKey.delete().where(t.SealedKey.name == name).execute()
+    t.SealedKey.create(name=name, sealed=seal.close(name, key))

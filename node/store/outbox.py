@@ -67,10 +67,7 @@ def unfinished(limit: int) -> list[OutboxTx]:
 
 def oldest_unmined_nonce() -> int | None:
     """The lowest nonce that no block holds yet."""
-    found = [
-        t.Outbox.select(fn.MIN(t.Outbox.nonce)).where(t.Outbox.state == state.value).scalar()
-        for state in UNMINED
-    ]
+    found = [t.Outbox.select(fn.MIN(t.Outbox.nonce)).where(t.Outbox.state == state.value).scalar() for state in UNMINED]
     return min((nonce for nonce in found if nonce is not None), default=None)
 
 
@@ -90,6 +87,4 @@ def mark_mined(tx_id: int, state: TxState, block_number: int, block_hash: str) -
 
 def send_again() -> int:
     """At start: whatever was sent but is in no block counts as not sent. Answers how many."""
-    return int(
-        t.Outbox.update(state=TxState.SIGNED.value).where(t.Outbox.state == TxState.SENT.value).execute()
-    )
+    return int(t.Outbox.update(state=TxState.SIGNED.value).where(t.Outbox.state == TxState.SENT.value).execute())

@@ -82,9 +82,7 @@ def members(org_id: int, offset: int, limit: int) -> list[User]:
     return [_user(row) for row in rows.order_by(t.User.id).offset(offset).limit(limit)]
 
 
-def add_org(
-    *, name: str, code: str, legal_name: str, legal_phone: str, info: bytes, owner_id: int, now: int
-) -> Org:
+def add_org(*, name: str, code: str, legal_name: str, legal_phone: str, info: bytes, owner_id: int, now: int) -> Org:
     """A new org."""
     made = t.Org.create(
         name=name,
@@ -104,9 +102,7 @@ def _orgs(*where: Any) -> Org | None:
     row = t.Org.select(t.Org, t.User).join(t.User).where(*where).first()
     if row is None:
         return None
-    return Org(
-        row.id, row.name, row.code, row.legal_name, row.legal_phone, bytes(row.info), row.owner.username
-    )
+    return Org(row.id, row.name, row.code, row.legal_name, row.legal_phone, bytes(row.info), row.owner.username)
 
 
 def org(org_id: int) -> Org | None:

@@ -29,7 +29,7 @@ from node.flow.audit import ShownCirc, ShownClass, ShownGoods, ShownSerial
 
 PRODUCE, PROCESS, TRANSFER, EXAM = CircType.PRODUCE, CircType.PROCESS, CircType.TRANSFER, CircType.EXAM
 CALL_GAS = 600_000
-FEE = 100
+FEE_PER_GAS = 100
 PRODUCT_TIME = 1_760_000_000_123_456
 FORM = ProduceForm(
     ProducedClass(3, "Yunnan Catimor", "washed\n咖啡", "Old Peak", 11),
@@ -78,8 +78,9 @@ class View:
 class World:
     """A chain with the contract. ``view`` is what an honest node shows of it."""
 
-    def __init__(self, rpc: JsonRpc, key: bytes) -> None:
+    def __init__(self, rpc: JsonRpc, key: bytes, fee_per_gas: int = FEE_PER_GAS) -> None:
         self.rpc = rpc
+        self._fee_per_gas = fee_per_gas
         self.chain = Chain(rpc)
         self.chain_id = self.chain.chain_id()
         self._key = key
@@ -104,7 +105,7 @@ class World:
             to=to,
             data=data,
             gas=gas,
-            max_fee_per_gas=FEE,
+            max_fee_per_gas=self._fee_per_gas,
             max_priority_fee_per_gas=0,
         )
         self._nonce += 1

@@ -199,7 +199,7 @@ class _Trial:
     def _check_shape(self, index: int, circ: ShownCirc) -> CircStatus | None:
         """Step 3. Answers the status, or None for a circ of which nothing more can be said."""
         if circ.trans_id is None or not is_hash(circ.trans_id):
-            found = "missing" if circ.trans_id is None else printable(circ.trans_id)
+            found = _said(circ.trans_id)
             self._differ(What.MISSHAPEN, f"circ number {index + 1}: trans_id is {found}, want 0x and 64 hex digits")
             return None
         if circ.status not in _STATUSES:
@@ -211,9 +211,7 @@ class _Trial:
         if circ.goods_id != self._goods_id:
             self._differ_circ(What.OTHER_GOODS, circ, f"is shown as one of goods {_said(circ.goods_id)}")
         if circ.tx_hash is not None and not is_hash(circ.tx_hash):
-            self._differ_circ(
-                What.MISSHAPEN, circ, f"has the tx_hash {printable(circ.tx_hash)}, want 0x and 64 hex digits"
-            )
+            self._differ_circ(What.MISSHAPEN, circ, f"has the tx_hash {_said(circ.tx_hash)}, want 0x and 64 hex digits")
             return None
         if circ.tx_hash is None and status is CircStatus.SUCCESS:
             self._differ_circ(What.MISSHAPEN, circ, "is shown as success without its tx_hash")
@@ -339,7 +337,7 @@ class _Trial:
                 continue
             other = None if digest is None else self._facts.actors.called(digest)
             known = "nobody's name on the chain" if other is None else f"the name of actor {other}"
-            shown = "no username" if said is None else f"{printable(said)!r}, {known}"
+            shown = "no username" if said is None else f"{_said(said)}, {known}"
             self._differ_circ(What.NAME, circ, f"shows as {role} {shown}; the chain has actor {actor}")
 
     # --- the history
@@ -415,7 +413,8 @@ class _Trial:
             self._differ(What.LEFT_OUT, f"{here - facts.times} too many: the contract counts {facts.times}, not {here}")
         if holder is not None and holder != facts.holder:
             self._differ(
-                What.HOLDER, f"by the circs shown actor {holder} holds the goods, by the contract actor {facts.holder}"
+                What.HOLDER,
+                f"by the circs shown {_actor(holder)} holds the goods, by the contract {_actor(facts.holder)}",
             )
 
     # --- the product
@@ -474,7 +473,12 @@ def _text(value: bytes | None) -> str | bytes | None:
 
 
 def _said(value: object) -> str:
-    return "nothing" if value is None else repr(printable(value)) if isinstance(value, str) else printable(value)
+    """A value of the node as a line may hold it: short, printable, a text in quotes."""
+    return "nothing" if value is None else printable(repr(value))
+
+
+def _actor(number: int) -> str:
+    return f"actor {number}" if number else "nobody"
 
 
 def _kind(circ_type: int) -> str:

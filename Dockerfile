@@ -1,0 +1,18 @@
+# The node alone: no compiler, no npm. Build: docker build -t vtrace .
+FROM python:3.11-slim AS build
+WORKDIR /build
+RUN python -m venv /opt/vtrace
+COPY requirements.lock .
+RUN /opt/vtrace/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY pyproject.toml README.md ./
+COPY node ./node
+RUN /opt/vtrace/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+
+FROM python:3.11-slim
+RUN useradd --system --create-home --home-dir /data vtrace
+COPY --from=build /opt/vtrace /opt/vtrace
+ENV PATH=/opt/vtrace/bin:$PATH VTRACE_DATA_DIR=/data VTRACE_GRPC=0.0.0.0:50051 VTRACE_HTTP=0.0.0.0:8080
+USER vtrace
+VOLUME /data
+EXPOSE 50051 8080
+CMD ["vtrace", "serve"]

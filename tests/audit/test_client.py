@@ -1,0 +1,333 @@
+"""The gRPC client: what it tells of refusals, and that rubbish from a node becomes a difference."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import code_pb2, status_pb2
+from grpc_status import rpc_status
+
+from node.api import client as api_client
+from node.api.client import AuditedNode, NodeClient, NotUnderstood, Refused
+from node.api.status import to_status
+from node.errors import Reason, Status, VTraceError, invalid, not_found
+from node.flow.audit import AuditImpossible, Auditor, ShownGoods, Unreadable, What
+from node.wire.circ.v1 import circ_pb2 as circ
+from node.wire.vtrace.v1 import service_pb2 as wire
+from tests.audit.world import View, World
+
+Answer = Callable[[int, grpc.ServicerContext], bytes]
+
+
+class FakeNode:
+    """Answers GetCirc with the bytes that ``answer`` makes of the goods id."""
+
+    def __init__(self) -> None:
+        self.answer: Answer = lambda _goods_id, _context: b""
+        self.tokens: list[str | None] = []
+        self._server = grpc.server(futures.ThreadPoolExecutor(2))
+        handler = grpc.unary_unary_rpc_method_handler(self._get_circ)
+        generic = grpc.method_handlers_generic_handler("vtrace.v1.VTraceInterface", {"GetCirc": handler})
+        self._server.add_generic_rpc_handlers((generic,))
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._server.start()
+
+    def _get_circ(self, raw: bytes, context: grpc.ServicerContext) -> bytes:
+        self.tokens.append(dict(context.invocation_metadata()).get("authorization"))
+        return self.answer(wire.GetCircRequest.FromString(raw).goods_id, context)
+
+    def refuse(self, status: status_pb2.Status) -> None:
+        def answer(_: int, context: grpc.ServicerContext) -> bytes:
+            context.abort_with_status(rpc_status.to_status(status))
+            raise AssertionError("abort returned")
+
+        self.answer = answer
+
+    def stop(self) -> None:
+        self._server.stop(0).wait()
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeNode]:
+    made = FakeNode()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def client(fake: FakeNode) -> Iterator[NodeClient]:
+    with NodeClient(fake.address) as made:
+        yield made
+
+
+def response_of(shown: ShownGoods) -> wire.GetCircResponse:
+    """The answer of a node that shows just this."""
+    made = wire.GetCircResponse()
+    info = made.goods_info
+    serial = info.serial
+    of_class = getattr(serial, "class")
+    assert shown.serial is not None
+    assert shown.serial.product_time is not None
+    assert shown.goods_class is not None
+    seconds, rest = divmod(shown.serial.product_time, 1_000_000)
+    serial.timestamp.CopyFrom(Timestamp(seconds=seconds, nanos=rest * 1_000))
+    values: list[tuple[Any, str, Any]] = [
+        (info, "ID", shown.goods_id),
+        (serial, "ID", shown.serial.id),
+        (of_class, "ID", shown.goods_class.id),
+        (of_class, "name", shown.goods_class.name),
+        (of_class, "des", shown.goods_class.description),
+        (of_class, "tm", shown.goods_class.trademark),
+        (of_class, "material_id", shown.goods_class.material_id),
+        (of_class, "org_id", shown.goods_class.org_id),
+    ]
+    for one in shown.circs:
+        record = made.circ_records.add(circ_type=one.circ_type, salt=one.salt)
+        values += [
+            (record, "object_id", one.goods_id),
+            (record, "Operator", one.operator),
+            (record, "from", one.origin),
+            (record, "to", one.to),
+            (record, "from_value", one.form.decode() or None),
+            (record, "tx_hash", one.tx_hash),
+            (record, "trans_id", one.trans_id),
+            (record, "times", one.times),
+            (record, "status", one.status),
+        ]
+    for message, name, value in values:
+        if value is not None:
+            getattr(message, name).value = value
+    return made
+
+
+def showing(view: View) -> Answer:
+    """Show what the view shows, and refuse other goods as the node does."""
+
+    def answer(goods_id: int, context: grpc.ServicerContext) -> bytes:
+        shown = view.history(goods_id)
+        if shown is None:
+            refusal = not_found(Reason.GOODS_NOT_FOUND, "goods_id", goods_id)
+            context.abort_with_status(rpc_status.to_status(to_status(refusal)))
+            raise AssertionError("abort returned")
+        return response_of(shown).SerializeToString()
+
+    return answer
+
+
+def test_a_history_is_read_as_it_is_shown(fake: FakeNode, client: NodeClient, world: World) -> None:
+    fake.answer = showing(world.view)
+    node = AuditedNode(client)
+    for goods_id, shown in world.view.goods.items():
+        assert node.history(goods_id) == shown
+    assert node.history(500) is None
+    assert set(fake.tokens) == {None}
+
+
+def test_an_audit_over_grpc(fake: FakeNode, client: NodeClient, world: World, view: View) -> None:
+    fake.answer = showing(view)
+    node = AuditedNode(client)
+    assert Auditor(node, world.chain, world.address).audit_all().differences == ()
+    view.change(1, 2, form=b"{}")
+    del view.goods[5]
+    found = Auditor(node, world.chain, world.address).audit_all().differences
+    assert [(each.goods_id, each.what) for each in found] == [(1, What.FORM), (5, What.UNKNOWN_GOODS)]
+
+
+def test_the_token_goes_with_the_call(fake: FakeNode, client: NodeClient) -> None:
+    client.call("GetCirc", wire.GetCircRequest(goods_id=1), token="abc")
+    assert fake.tokens == ["Bearer abc"]
+
+
+def test_a_call_that_streams_is_not_for_this_client(client: NodeClient) -> None:
+    with pytest.raises(ValueError, match="Upload takes a stream"):
+        client.call("Upload", wire.UploadRequest())
+
+
+def test_a_refusal_is_told_with_its_details(fake: FakeNode, client: NodeClient) -> None:
+    fake.refuse(to_status(invalid("goods_id", -1, "an id")))
+    with pytest.raises(Refused) as caught:
+        client.call("GetCirc", wire.GetCircRequest(goods_id=-1))
+    refused = caught.value
+    assert (refused.status, refused.reason, refused.domain) == ("INVALID_ARGUMENT", "INVALID_PARAMS", "circ.v1")
+    assert refused.metadata == {"field": "goods_id", "value": "-1", "want": "an id"}
+    assert [(each.field, each.description) for each in refused.fields] == [("goods_id", "want an id")]
+    assert refused.retry_seconds is None
+    assert str(refused) == "INVALID_ARGUMENT (INVALID_PARAMS): goods_id: -1, want an id"
+
+
+def test_a_refusal_says_when_to_try_again(fake: FakeNode, client: NodeClient) -> None:
+    fault = VTraceError(Reason.CREATE_CIRC_FAILED, "too much waits", status=Status.RESOURCE_EXHAUSTED, retry_seconds=5)
+    fake.refuse(to_status(fault))
+    with pytest.raises(Refused) as caught:
+        client.call("GetCirc", wire.GetCircRequest())
+    assert caught.value.retry_seconds == 5
+
+
+def _garbled(raw: bytes) -> Answer:
+    def answer(_: int, context: grpc.ServicerContext) -> bytes:
+        context.set_trailing_metadata((("grpc-status-details-bin", raw),))
+        context.abort(grpc.StatusCode.INTERNAL, "line one\nline two" + "x" * 2_000)
+        raise AssertionError("abort returned")
+
+    return answer
+
+
+def _wrong_detail() -> bytes:
+    made = status_pb2.Status(code=code_pb2.INTERNAL, message="line one\nline two" + "x" * 2_000)
+    made.details.add(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff\xff")
+    return made.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\xff\xff\xff",
+        status_pb2.Status(code=code_pb2.NOT_FOUND, message="another").SerializeToString(),
+        _wrong_detail(),
+    ],
+    ids=["no status", "another status", "no detail"],
+)
+def test_garbled_details_of_a_refusal(fake: FakeNode, client: NodeClient, raw: bytes) -> None:
+    fake.answer = _garbled(raw)
+    with pytest.raises(Refused) as caught:
+        client.call("GetCirc", wire.GetCircRequest())
+    assert (caught.value.status, caught.value.reason) == ("INTERNAL", "")
+    assert caught.value.message.isprintable()
+    assert len(caught.value.message) < 600
+
+
+def test_a_node_that_is_away(fake: FakeNode, client: NodeClient) -> None:
+    fake.stop()
+    with pytest.raises(Refused, match="UNAVAILABLE"):
+        client.call("GetCirc", wire.GetCircRequest())
+    with pytest.raises(AuditImpossible, match=r"the node at 127.0.0.1:\d+ can't be asked: UNAVAILABLE.*gRPC address\?"):
+        AuditedNode(client).history(1)
+
+
+def test_a_node_that_takes_too_long(fake: FakeNode) -> None:
+    done = threading.Event()
+
+    def wait(_: int, __: grpc.ServicerContext) -> bytes:
+        done.wait(10)
+        return b""
+
+    fake.answer = wait
+    with NodeClient(fake.address, timeout_seconds=0.2) as client:
+        with pytest.raises(AuditImpossible, match="DEADLINE_EXCEEDED"):
+            AuditedNode(client).history(1)
+        done.set()
+
+
+def test_a_timeout_must_be_one() -> None:
+    with pytest.raises(ValueError, match="want > 0"):
+        NodeClient("127.0.0.1:1", timeout_seconds=0)
+
+
+def test_an_answer_without_end(fake: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.answer = lambda _goods_id, _context: bytes(100_000)
+    monkeypatch.setattr(api_client, "_OPTIONS", (("grpc.max_receive_message_length", 50_000),))
+    with NodeClient(fake.address) as client, pytest.raises(AuditImpossible, match="RESOURCE_EXHAUSTED"):
+        AuditedNode(client).history(1)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [("INTERNAL", "CREATE_CIRC_FAILED"), ("NOT_FOUND", "CIRC_NOT_FOUND"), ("UNAUTHENTICATED", "TOKEN_EXPIRED")],
+)
+def test_a_refusal_does_not_hide_goods(
+    fake: FakeNode, client: NodeClient, world: World, code: str, reason: str
+) -> None:
+    fake.refuse(to_status(VTraceError(Reason[reason], "no", status=None if code != "INTERNAL" else Status.INTERNAL)))
+    (difference,) = Auditor(AuditedNode(client), world.chain, world.address).audit([1]).differences
+    assert difference.what is What.UNREADABLE
+    assert f"the node refuses, {code} ({reason}): no" in str(difference)
+
+
+def test_bytes_that_are_no_answer(fake: FakeNode, client: NodeClient) -> None:
+    for raw in (b"\xff\xff", b"GARBAGE", bytes(7)):
+        fake.answer = lambda _goods_id, _context, raw=raw: raw
+        with pytest.raises(NotUnderstood, match=f"{len(raw)} bytes that are no GetCircResponse"):
+            client.call("GetCirc", wire.GetCircRequest())
+        with pytest.raises(Unreadable):
+            AuditedNode(client).history(1)
+
+
+def test_text_that_is_not_utf8(fake: FakeNode, client: NodeClient, world: World) -> None:
+    honest = response_of(world.view.goods[1]).SerializeToString()
+    fake.answer = lambda _goods_id, _context: honest.replace(b"exporter", b"export\xffr")
+    (difference,) = Auditor(AuditedNode(client), world.chain, world.address).audit([1]).differences
+    assert difference.what is What.UNREADABLE
+
+
+def _clear_circ(made: wire.GetCircResponse) -> None:
+    made.circ_records[0].Clear()
+
+
+def _clear_all(made: wire.GetCircResponse) -> None:
+    made.Clear()
+
+
+def _bad_time(made: wire.GetCircResponse) -> None:
+    made.goods_info.serial.timestamp.nanos = -5
+
+
+def _fine_time(made: wire.GetCircResponse) -> None:
+    made.goods_info.serial.timestamp.nanos += 1
+
+
+def _far_time(made: wire.GetCircResponse) -> None:
+    made.goods_info.serial.timestamp.seconds = 2**63 - 1
+
+
+def _no_time(made: wire.GetCircResponse) -> None:
+    made.goods_info.serial.ClearField("timestamp")
+
+
+def _no_serial(made: wire.GetCircResponse) -> None:
+    made.goods_info.ClearField("serial")
+
+
+def _strange_values(made: wire.GetCircResponse) -> None:
+    record: circ.CircRecord = made.circ_records[1]
+    record.circ_type = -7  # type: ignore[assignment]
+    record.salt = bytes(100_000)
+    record.times.value = -(2**63)
+    record.Operator.value = "\x1b[31m" * 10_000
+    record.object_id.value = 2**63 - 1
+    record.from_value.value = "\0"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [_clear_circ, _clear_all, _bad_time, _fine_time, _far_time, _no_time, _no_serial, _strange_values],
+)
+def test_answers_that_lack_something_are_differences(
+    fake: FakeNode, client: NodeClient, world: World, spoil: Callable[[wire.GetCircResponse], None]
+) -> None:
+    made = response_of(world.view.goods[1])
+    spoil(made)
+    raw = made.SerializeToString()
+    fake.answer = lambda _goods_id, _context: raw
+    lines = [str(each) for each in Auditor(AuditedNode(client), world.chain, world.address).audit([1]).differences]
+    assert lines
+    for line in lines:
+        assert line.startswith("goods 1: ")
+        assert line.isprintable()
+        assert len(line) < 400
+
+
+def test_every_cut_of_an_answer_is_noticed(fake: FakeNode, client: NodeClient, world: World) -> None:
+    """However an answer is broken, the audit says so and never falls over."""
+    honest = response_of(world.view.goods[2]).SerializeToString()
+    auditor = Auditor(AuditedNode(client), world.chain, world.address)
+    for length in range(0, len(honest), 23):
+        fake.answer = lambda _goods_id, _context, cut=honest[:length]: cut
+        assert auditor.audit([2]).differences
+    fake.answer = lambda _goods_id, _context: honest
+    assert auditor.audit([2]).differences == ()
