@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,7 +18,11 @@ from node import __version__
 from node.config import EMBEDDED, SQLITE, Config, host_and_port
 from node.errors import SetupError, VTraceError
 
+if TYPE_CHECKING:
+    from node.api.client import NodeClient
+
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+PLAIN_WIDTH = 100
 EXIT_DIFFERENCES = 1
 EXIT_COULD_NOT_CHECK = 2
 
@@ -215,33 +219,29 @@ def play_demo(node_address: str | None, rpc: str | None, contract: str | None, d
 
 
 def _play(node_address: str, rpc: str, contract: str, grant: Callable[[str, str], object]) -> None:
-    from node import demo
+    from rich.console import Console
+
     from node.api.client import NodeClient, Refused
-    from node.chain.rpc import Chain, HttpRpc
+    from node.api.demo import Demo
     from node.flow.audit import AuditImpossible
 
-    console = demo.console()
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PLAIN_WIDTH)
     try:
-        with NodeClient(node_address) as client, closing(_endpoint(HttpRpc, rpc)) as endpoint:
-            story = demo.Demo(client, console, grant)
+        with NodeClient(node_address) as client:
+            story = Demo(client, console, grant)
             bags = story.play()
             story.wait(bags)
             story.show(bags[0])
             console.print()
-            report = demo.audit(demo.open_auditor(client, Chain(endpoint), contract), console, bags)
+            differences = _audit(client, rpc, contract, bags)
     except Refused as refusal:
         raise SetupError(f"the node at {node_address} refused: {refusal}") from refusal
     except AuditImpossible as fault:
         raise SetupError(f"audit: could not check: {fault}") from fault
-    if report.differences:
+    if differences:
         sys.exit(EXIT_DIFFERENCES)
-
-
-def _endpoint(make: Callable[[str], Any], url: str) -> Any:
-    try:
-        return make(url)
-    except ValueError as fault:
-        raise SetupError(f"--rpc {url}: {fault}") from fault
 
 
 @main.group()

@@ -25,8 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"flow", "domain", "wire", *BASE},
     "page": {"flow", "domain", "chain", "config", *BASE},
     "app": {"api", "page", "flow", "domain", "config", *ROOMS, *BASE},
-    "demo": {"api", "flow", "domain", "config", "chain", *BASE},
-    "cli": {"app", "demo", "api", "flow", "domain", "chain", "config", *BASE},
+    "cli": {"app", "api", "flow", "domain", "chain", "config", *BASE},
 }
 """room or module at the top of node/ → what of node/ it may import beside itself."""
 

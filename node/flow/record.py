@@ -67,6 +67,12 @@ class Recorder:
         for goods_id in goods_ids:
             if goods_id not in known:
                 raise not_found(Reason.GOODS_NOT_FOUND, "goods_id", goods_id)
+            if circ_type is not CircType.PRODUCE and not known[goods_id][0].times:
+                raise VTraceError(
+                    Reason.NOT_OWNER,
+                    f"goods {goods_id} were never produced: their produce circ failed, record it again first",
+                    metadata={"goods_id": goods_id},
+                )
         operator = self._actors.of(caller)
         to_actor = operator.actor if receiver is caller else self._actors.of(receiver).actor
         states = {goods_id: state for goods_id, (state, _) in known.items()}

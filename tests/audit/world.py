@@ -26,6 +26,7 @@ from node.domain.form import (
 )
 from node.domain.model import Circ, CircType, Rights, ranges_of
 from node.flow.audit import ShownCirc, ShownClass, ShownGoods, ShownSerial
+from tests.chain.echo import mined
 
 PRODUCE, PROCESS, TRANSFER, EXAM = CircType.PRODUCE, CircType.PROCESS, CircType.TRANSFER, CircType.EXAM
 CALL_GAS = 600_000
@@ -117,8 +118,7 @@ class World:
 
     def deliver(self, signed: signer.SignedTransaction) -> Receipt:
         assert self.chain.send([signed.raw]) == [None]
-        (receipt,) = self.chain.receipts([signed.hash])
-        assert receipt is not None
+        (receipt,) = mined(self.chain, [signed.hash])
         return receipt
 
     def register(self, name: str, rights: Rights, account: str | None = None) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,15 +17,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.wrappers_pb2 import BytesValue, StringValue
 from rich import box
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from stdnum.cn import ric, uscc
 
-from node.api.client import AuditedNode, NodeClient
-from node.chain.rpc import Chain
+from node.api.client import NodeClient
 from node.domain.model import CircType
 from node.errors import SetupError
-from node.flow.audit import Auditor, Report
 from node.wire.circ.v1 import circ_pb2
 from node.wire.vtrace.v1 import service_pb2 as wire
 
@@ -34,7 +30,6 @@ BAGS = 24
 BAG_KILOGRAMS = 60
 SETTLE_SECONDS_MAX = 300
 POLL_SECONDS = 0.2
-PLAIN_WIDTH = 100
 FORM_SHOWN_MAX = 2
 
 Grant = Callable[[str, str], object]
@@ -197,34 +192,6 @@ class Demo:
 
     def _name(self, username: str) -> str:
         return self._names.get(username, username)
-
-
-def audit(auditor: Auditor, console: Console, goods_ids: list[int] | None) -> Report:
-    """Audit goods, or all of them, with a progress bar; prints each difference and the summary."""
-    with _progress(console) as tell:
-        report = auditor.audit_all(tell) if goods_ids is None else auditor.audit(goods_ids, tell)
-    for difference in report.differences:
-        console.print(str(difference), markup=False, highlight=False, soft_wrap=True)
-    console.print(report.summary, highlight=False, soft_wrap=True)
-    return report
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Callable[[int, int], None]]:
-    with Progress(console=Console(stderr=True), transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("auditing goods", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def console() -> Console:
-    """Stdout: as wide as the terminal, or PLAIN_WIDTH columns where it is none."""
-    made = Console()
-    return made if made.is_terminal else Console(width=PLAIN_WIDTH)
-
-
-def open_auditor(client: NodeClient, chain: Chain, contract: str) -> Auditor:
-    """An auditor of the node behind ``client``."""
-    return Auditor(AuditedNode(client), chain, contract)
 
 
 def _wire_type(circ_type: CircType) -> Any:
