@@ -169,20 +169,45 @@ def audit(node_address: str, rpc: str, contract: str, goods_ids: tuple[int, ...]
     """
     if everything == bool(goods_ids):
         raise click.UsageError("name the goods (--goods ID, again for more), or --all")
-    from node import demo
     from node.api.client import NodeClient
-    from node.chain.rpc import Chain, HttpRpc
     from node.flow.audit import AuditImpossible
 
     host_and_port("--node", node_address)
     try:
-        with NodeClient(node_address) as client, closing(_endpoint(HttpRpc, rpc)) as endpoint:
-            auditor = demo.open_auditor(client, Chain(endpoint), contract)
-            report = demo.audit(auditor, demo.console(), None if everything else list(goods_ids))
+        with NodeClient(node_address) as client:
+            differences = _audit(client, rpc, contract, None if everything else list(goods_ids))
     except AuditImpossible as fault:
         click.echo(f"audit: could not check: {fault}", err=True)
         sys.exit(EXIT_COULD_NOT_CHECK)
-    sys.exit(EXIT_DIFFERENCES if report.differences else 0)
+    sys.exit(EXIT_DIFFERENCES if differences else 0)
+
+
+def _audit(client: NodeClient, rpc: str, contract: str, goods_ids: list[int] | None) -> int:
+    """Audit goods, or all of them, with a progress bar; prints each difference and the summary. How many differ."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from node.api.client import AuditedNode
+    from node.chain.rpc import Chain, HttpRpc
+    from node.flow.audit import Auditor
+
+    try:
+        endpoint = HttpRpc(rpc)
+    except ValueError as fault:
+        raise SetupError(f"--rpc {rpc}: {fault}") from fault
+    stderr = Console(stderr=True)
+    with closing(endpoint), Progress(console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+        task = bar.add_task("auditing goods", total=None)
+        auditor = Auditor(AuditedNode(client), Chain(endpoint), contract)
+
+        def tell(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        report = auditor.audit_all(tell) if goods_ids is None else auditor.audit(goods_ids, tell)
+    for difference in report.differences:
+        click.echo(str(difference))
+    click.echo(report.summary)
+    return len(report.differences)
 
 
 @main.command(

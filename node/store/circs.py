@@ -219,7 +219,7 @@ def _replayed(goods_id: int) -> GoodsState:
     )
     holder, times = NOBODY, 0
     for (moved_to,) in t.tuples(rows):
-        holder, times = moved_to, times + 1
+        holder, times = moved_to or holder, times + 1
     return GoodsState(holder, times)
 
 
