@@ -20,7 +20,7 @@ from node.api.products import ProductsServicer
 from node.api.server import Server
 from node.api.users import Users
 from node.chain import signer
-from node.chain.embedded import EmbeddedChain
+from node.chain.embedded import EmbeddedChain, LedgerError
 from node.chain.rpc import Chain
 from node.chain.transport import ChainUnavailable, HttpRpc, JsonRpc
 from node.clock import Clock, now_micros
@@ -106,7 +106,10 @@ class Node:
 
     def _open_chain(self, key: bytes) -> JsonRpc:
         if self._config.chain == EMBEDDED:
-            return EmbeddedChain(self._config.chain_path, funded=signer.address_of(key))
+            try:
+                return EmbeddedChain(self._config.chain_path, funded=signer.address_of(key))
+            except LedgerError as fault:
+                raise SetupError(str(fault)) from fault
         return HttpRpc(self._config.chain)
 
     def _workers(self, chain: Chain) -> None:

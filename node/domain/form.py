@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 FORM_BYTES_MAX = 65_536
@@ -41,7 +42,8 @@ def form_fault(form: bytes) -> str | None:
     if len(form) > FORM_BYTES_MAX:
         return f"{len(form)} bytes, want at most {FORM_BYTES_MAX}"
     try:
-        value = json.loads(form.decode("utf-8"), parse_constant=_no_constant)
+        # Numbers stay as they are written: JSON sets them no bounds, Python's integers do.
+        value = json.loads(form.decode("utf-8"), parse_constant=_no_constant, parse_int=str, parse_float=str)
     except UnicodeDecodeError as fault:
         return f"not UTF-8 at byte {fault.start}, want a UTF-8 JSON object"
     except RecursionError:
@@ -53,6 +55,15 @@ def form_fault(form: bytes) -> str | None:
     if not isinstance(value, dict):
         return 'not a JSON object, want one such as {"moisture_percent": 11.2}'
     return None
+
+
+def rfc3339(micros: int) -> str:
+    """A time as forms have it: RFC 3339 in UTC, with microseconds. What no calendar has is said in numbers."""
+    try:
+        when = datetime.fromtimestamp(micros // 1_000_000, UTC).replace(microsecond=micros % 1_000_000)
+    except (OverflowError, ValueError, OSError):
+        return f"{micros} microseconds since 1970"
+    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _depth(value: Any) -> int:

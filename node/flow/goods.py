@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from node.clock import Clock
 from node.domain import limits
-from node.domain.form import ProducedClass, ProducedOrg, ProducedSerial, ProduceForm
+from node.domain.form import ProducedClass, ProducedOrg, ProducedSerial, ProduceForm, rfc3339
 from node.domain.model import CircType
 from node.domain.records import Goods, GoodsClass, Org, Serial, User
 from node.errors import Reason, denied, invalid, not_found
@@ -176,12 +176,6 @@ def produce_form(serial: Serial, org: Org) -> ProduceForm:
         ProducedSerial(serial.id, rfc3339(serial.product_time)),
         ProducedOrg(org.id, org.name, org.code),
     )
-
-
-def rfc3339(micros: int) -> str:
-    """A time as RFC 3339 in UTC, with microseconds."""
-    when = datetime.fromtimestamp(micros // 1_000_000, UTC).replace(microsecond=micros % 1_000_000)
-    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _class_columns(change: ClassChange) -> dict[str, object]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from node.chain import contract, signer
 from node.chain.rpc import Chain, Fees
-from node.domain.records import TxKind
+from node.domain.records import TxKind, TxState
 from node.errors import Reason, SetupError, Status, VTraceError
 from node.store import keys, outbox
 from node.store.db import Store, claim
@@ -131,5 +131,9 @@ def open_ledger(store: Store, chain: Chain, key: bytes) -> Ledger:
 
 def _check_deployed(chain: Chain, chain_id: int, address: str) -> None:
     code = chain.code(address)
+    if not code and outbox.in_state([TxState.FINAL], 1):
+        raise SetupError(
+            f"chain {chain_id} has lost the contract {address} and all that was recorded: restore the chain's data"
+        )
     if code and not contract.code_matches(code, chain_id, address):
         raise SetupError(f"the code at {address} is not this version's contract: start the version that made it")

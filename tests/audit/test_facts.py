@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from node.chain import contract
 from node.chain.rpc import Receipt, Transaction
+from node.domain.form import rfc3339
 from node.domain.model import Circ, CircType, Rights, ids_of, ranges_of
 from node.flow.audit.facts import Actor, Actors, Evidence, Fault, Place, names_goods, weigh
-from node.flow.audit.rules import rfc3339
 from tests.audit.world import World
 
 ONE, OTHER = "0x" + "11" * 20, "0x" + "22" * 20

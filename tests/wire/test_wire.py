@@ -32,9 +32,7 @@ from node.wire.vtrace.v1 import service_pb2, service_pb2_grpc
 ROOT = Path(__file__).parents[2]
 PROTO = ROOT / "proto"
 GENERATOR = ROOT / "scripts" / "gen_proto.py"
-CONTRACT = [
-    tuple(line.split("\t")) for line in (Path(__file__).parent / "wire.tsv").read_text().splitlines()[1:]
-]
+CONTRACT = [tuple(line.split("\t")) for line in (Path(__file__).parent / "wire.tsv").read_text().splitlines()[1:]]
 ADDED_FIELD_MIN = 100
 ADDED_FIELDS = {
     ("field", "circ.v1.CircRecord", "salt", "100", "bytes", ""),
@@ -206,9 +204,7 @@ def parts(file: FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str]]:
 def test_everything_has_a_comment(tmp_path: Path) -> None:
     silent, seen = [], 0
     for file in commented_files(tmp_path):
-        comments = {
-            tuple(spot.path): spot.leading_comments.strip() for spot in file.source_code_info.location
-        }
+        comments = {tuple(spot.path): spot.leading_comments.strip() for spot in file.source_code_info.location}
         for path, name in parts(file):
             seen += 1
             if not comments.get(path):
@@ -221,9 +217,7 @@ def test_everything_has_a_comment(tmp_path: Path) -> None:
 
 
 def run_generator(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(GENERATOR), *arguments], capture_output=True, text=True, check=False
-    )
+    return subprocess.run([sys.executable, str(GENERATOR), *arguments], capture_output=True, text=True, check=False)
 
 
 def test_generated_files_are_as_generated() -> None:

@@ -1,11 +1,12 @@
 """Holding a node's answers against the chain, without trusting the node.
 
-``rules`` are the rules, ``facts`` and ``shown`` the two sides that they compare; none of the three asks anybody.
+``rules`` (with ``product``) are the rules, ``facts`` and ``shown`` the two sides that they compare, ``findings`` what
+comes of it; none of them asks anybody.
 ``reading`` asks the chain, ``auditor`` runs the audit. Nothing here knows the node's index or how it records.
 """
 
 from node.flow.audit.auditor import Auditor, Progress, Report
-from node.flow.audit.rules import Difference, What
+from node.flow.audit.findings import Difference, What
 from node.flow.audit.shown import (
     AuditImpossible,
     NodeView,

@@ -24,8 +24,9 @@ from node.chain import contract
 from node.chain.rpc import Block, Chain, ChainUnavailable
 from node.domain.model import GOODS_ID_MAX
 from node.flow.audit.facts import Facts
+from node.flow.audit.findings import Difference, Verdict, What
 from node.flow.audit.reading import LOG_BLOCKS_MAX, Reading
-from node.flow.audit.rules import Difference, Verdict, What, is_hash, judge
+from node.flow.audit.rules import is_hash, judge
 from node.flow.audit.shown import AuditImpossible, NodeView, ShownGoods, Unreadable
 
 GOODS_AT_ONCE = 100

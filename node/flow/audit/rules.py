@@ -22,67 +22,19 @@ by the audit of a later block.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
 
 from node.domain import custody
 from node.domain.custody import CustodyError
 from node.domain.form import SALT_BYTES, ProduceForm, form_digest, name_digest
 from node.domain.model import Circ, CircStatus, CircType, Rights
-from node.errors import shown as printable
 from node.flow.audit.facts import Event, Evidence, Facts, Fault, Place, names_goods
+from node.flow.audit.findings import Difference, Verdict, What, actor_name, kind_name, quoted, short
+from node.flow.audit.product import products
 from node.flow.audit.shown import ShownCirc, ShownGoods
-
-HASH_SHOWN_CHARACTERS = 14
 
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 _STATUSES = frozenset(CircStatus)
-
-
-class What(StrEnum):
-    """What differs: one word for programs."""
-
-    UNREADABLE = "unreadable"
-    UNKNOWN_GOODS = "unknown-goods"
-    MISSHAPEN = "misshapen"
-    NOT_ON_CHAIN = "not-on-chain"
-    NOT_FAILED = "not-failed"
-    OTHER_GOODS = "other-goods"
-    SHOWN_TWICE = "shown-twice"
-    KIND = "kind"
-    FORM = "form"
-    SIGNATURE = "signature"
-    NAME = "name"
-    ORDER = "order"
-    TIMES = "times"
-    CUSTODY = "custody"
-    LEFT_OUT = "left-out"
-    HOLDER = "holder"
-    PRODUCT = "product"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One way in which the node's answer is not what the chain says. As a string: one clear line."""
-
-    goods_id: int
-    what: What
-    detail: str
-
-    def __str__(self) -> str:
-        return f"goods {self.goods_id}: {self.detail}"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the audit of one goods found: circs that are on the chain, circs that wait for it, and differences."""
-
-    goods_id: int
-    circs: int
-    pending: int
-    differences: tuple[Difference, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +54,6 @@ def judge(goods_id: int, shown: ShownGoods | None, facts: Facts) -> Verdict:
 def is_hash(text: str) -> bool:
     """Whether a text is a transaction hash: 0x and 64 hex digits."""
     return _HASH.fullmatch(text) is not None
-
-
-def short(tx_hash: str) -> str:
-    """A hash as a line has room for it."""
-    return tx_hash[:HASH_SHOWN_CHARACTERS] + "…" if len(tx_hash) > HASH_SHOWN_CHARACTERS else tx_hash
-
-
-def rfc3339(micros: int) -> str:
-    """A time as forms have it: RFC 3339 in UTC, with microseconds."""
-    try:
-        when = datetime.fromtimestamp(micros // 1_000_000, UTC).replace(microsecond=micros % 1_000_000)
-    except (OverflowError, ValueError, OSError):
-        return f"{micros} microseconds since 1970"
-    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class _Trial:
@@ -199,19 +137,21 @@ class _Trial:
     def _check_shape(self, index: int, circ: ShownCirc) -> CircStatus | None:
         """Step 3. Answers the status, or None for a circ of which nothing more can be said."""
         if circ.trans_id is None or not is_hash(circ.trans_id):
-            found = _said(circ.trans_id)
+            found = quoted(circ.trans_id)
             self._differ(What.MISSHAPEN, f"circ number {index + 1}: trans_id is {found}, want 0x and 64 hex digits")
             return None
         if circ.status not in _STATUSES:
             self._differ_circ(
-                What.MISSHAPEN, circ, f"has the status {_said(circ.status)}, want pending, failed or success"
+                What.MISSHAPEN, circ, f"has the status {quoted(circ.status)}, want pending, failed or success"
             )
             return None
         status = CircStatus(circ.status)
         if circ.goods_id != self._goods_id:
-            self._differ_circ(What.OTHER_GOODS, circ, f"is shown as one of goods {_said(circ.goods_id)}")
+            self._differ_circ(What.OTHER_GOODS, circ, f"is shown as one of goods {quoted(circ.goods_id)}")
         if circ.tx_hash is not None and not is_hash(circ.tx_hash):
-            self._differ_circ(What.MISSHAPEN, circ, f"has the tx_hash {_said(circ.tx_hash)}, want 0x and 64 hex digits")
+            self._differ_circ(
+                What.MISSHAPEN, circ, f"has the tx_hash {quoted(circ.tx_hash)}, want 0x and 64 hex digits"
+            )
             return None
         if circ.tx_hash is None and status is CircStatus.SUCCESS:
             self._differ_circ(What.MISSHAPEN, circ, "is shown as success without its tx_hash")
@@ -299,14 +239,16 @@ class _Trial:
         """Step 6. Answers whether the form is the one that the chain has."""
         if circ.circ_type != on_chain.circ_type:
             self._differ_circ(
-                What.KIND, circ, f"is shown as {_kind(circ.circ_type)}, the chain has {_kind(on_chain.circ_type)}"
+                What.KIND,
+                circ,
+                f"is shown as {kind_name(circ.circ_type)}, the chain has {kind_name(on_chain.circ_type)}",
             )
         if len(circ.salt) != SALT_BYTES:
             return False
         if form_digest(circ.salt, circ.form) == on_chain.form_digest:
             return True
         self._differ_circ(
-            What.FORM, circ, f"({_kind(on_chain.circ_type)}): form and salt differ from their digest on the chain"
+            What.FORM, circ, f"({kind_name(on_chain.circ_type)}): form and salt differ from their digest on the chain"
         )
         return False
 
@@ -337,7 +279,7 @@ class _Trial:
                 continue
             other = None if digest is None else self._facts.actors.called(digest)
             known = "nobody's name on the chain" if other is None else f"the name of actor {other}"
-            shown = "no username" if said is None else f"{_said(said)}, {known}"
+            shown = "no username" if said is None else f"{quoted(said)}, {known}"
             self._differ_circ(What.NAME, circ, f"shows as {role} {shown}; the chain has actor {actor}")
 
     # --- the history
@@ -373,7 +315,7 @@ class _Trial:
         if circ.status == CircStatus.FAILED:
             return  # step 4 has said more
         if circ.times != want:
-            self._differ_circ(What.TIMES, circ, f"is shown with times {_said(circ.times)}, the chain has {want}")
+            self._differ_circ(What.TIMES, circ, f"is shown with times {quoted(circ.times)}, the chain has {want}")
 
     def _replay(self) -> int | None:
         """Step 10. Answers who holds the goods after the shown circs, None if they can't have happened like that."""
@@ -390,7 +332,7 @@ class _Trial:
                 self._differ_circ(
                     What.CUSTODY,
                     claim.shown,
-                    f"({_kind(on_chain.circ_type)}) can't follow the circs shown before it: {fault}",
+                    f"({kind_name(on_chain.circ_type)}) can't follow the circs shown before it: {fault}",
                 )
                 return None
         return state.holder
@@ -402,7 +344,7 @@ class _Trial:
             if event.tx_hash not in self._claims:
                 self._differ(
                     What.LEFT_OUT,
-                    f"circ {short(event.tx_hash)} ({_kind(event.circ.circ_type)}, times {rank}) is on the chain, "
+                    f"circ {short(event.tx_hash)} ({kind_name(event.circ.circ_type)}, times {rank}) is on the chain, "
                     "but not shown",
                 )
         if here < facts.times:
@@ -414,7 +356,7 @@ class _Trial:
         if holder is not None and holder != facts.holder:
             self._differ(
                 What.HOLDER,
-                f"by the circs shown {_actor(holder)} holds the goods, by the contract {_actor(facts.holder)}",
+                f"by the circs shown {actor_name(holder)} holds the goods, by the contract {actor_name(facts.holder)}",
             )
 
     # --- the product
@@ -422,7 +364,7 @@ class _Trial:
     def _check_product(self, shown: ShownGoods) -> None:
         """Step 12."""
         if shown.goods_id != self._goods_id:
-            self._differ(What.OTHER_GOODS, f"the node answers with goods {_said(shown.goods_id)}")
+            self._differ(What.OTHER_GOODS, f"the node answers with goods {quoted(shown.goods_id)}")
         circ = self._first()
         if circ is None:
             return
@@ -433,11 +375,11 @@ class _Trial:
                 What.PRODUCT, circ, "is the first of the goods, but its form does not say what was produced"
             )
             return
-        for name, said, proven in _products(shown, form):
+        for name, said, proven in products(shown, form):
             if said != proven:
                 self._differ(
                     What.PRODUCT,
-                    f"{name} is shown as {_said(said)}, the form of the first produce circ says {_said(proven)}",
+                    f"{name} is shown as {quoted(said)}, the form of the first produce circ says {quoted(proven)}",
                 )
 
     def _first(self) -> ShownCirc | None:
@@ -448,41 +390,3 @@ class _Trial:
         if self._facts.events is not None and first.event.tx_hash != self._facts.events[0].tx_hash:
             return None
         return first.shown if first.form_holds and first.event.circ.circ_type is CircType.PRODUCE else None
-
-
-def _products(shown: ShownGoods, form: ProduceForm) -> Iterator[tuple[str, object, object]]:
-    """What the node shows of the product, by name, beside what the form says."""
-    known, serial = shown.goods_class, shown.serial
-    made = form.goods_class
-    yield "class id", known and known.id, made.id
-    yield "class name", known and known.name, made.name
-    yield "class description", known and _text(known.description), made.description
-    yield "class trademark", known and known.trademark, made.trademark
-    yield "class material_id", known and known.material_id, made.material_id
-    yield "class org_id", known and known.org_id, form.org.id
-    yield "serial id", serial and serial.id, form.serial.id
-    when = None if serial is None or serial.product_time is None else rfc3339(serial.product_time)
-    yield "serial product time", when, form.serial.product_time
-
-
-def _text(value: bytes | None) -> str | bytes | None:
-    try:
-        return None if value is None else value.decode()
-    except UnicodeDecodeError:
-        return value
-
-
-def _said(value: object) -> str:
-    """A value of the node as a line may hold it: short, printable, a text in quotes."""
-    return "nothing" if value is None else printable(repr(value))
-
-
-def _actor(number: int) -> str:
-    return f"actor {number}" if number else "nobody"
-
-
-def _kind(circ_type: int) -> str:
-    try:
-        return CircType(circ_type).name.lower()
-    except ValueError:
-        return f"kind {circ_type}"

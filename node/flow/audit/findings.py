@@ -1,0 +1,78 @@
+"""What an audit finds, and how it is worded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from node.domain.model import CircType
+from node.errors import shown as printable
+
+HASH_SHOWN_CHARACTERS = 14
+
+
+class What(StrEnum):
+    """What differs: one word for programs."""
+
+    UNREADABLE = "unreadable"
+    UNKNOWN_GOODS = "unknown-goods"
+    MISSHAPEN = "misshapen"
+    NOT_ON_CHAIN = "not-on-chain"
+    NOT_FAILED = "not-failed"
+    OTHER_GOODS = "other-goods"
+    SHOWN_TWICE = "shown-twice"
+    KIND = "kind"
+    FORM = "form"
+    SIGNATURE = "signature"
+    NAME = "name"
+    ORDER = "order"
+    TIMES = "times"
+    CUSTODY = "custody"
+    LEFT_OUT = "left-out"
+    HOLDER = "holder"
+    PRODUCT = "product"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One way in which the node's answer is not what the chain says. As a string: one clear line."""
+
+    goods_id: int
+    what: What
+    detail: str
+
+    def __str__(self) -> str:
+        return f"goods {self.goods_id}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the audit of one goods found: circs that are on the chain, circs that wait for it, and differences."""
+
+    goods_id: int
+    circs: int
+    pending: int
+    differences: tuple[Difference, ...]
+
+
+def short(tx_hash: str) -> str:
+    """A hash as a line has room for it."""
+    return tx_hash[:HASH_SHOWN_CHARACTERS] + "…" if len(tx_hash) > HASH_SHOWN_CHARACTERS else tx_hash
+
+
+def quoted(value: object) -> str:
+    """A value of the node as a line may hold it: short, printable, a text in quotes."""
+    return "nothing" if value is None else printable(repr(value))
+
+
+def actor_name(number: int) -> str:
+    """An actor's number in words."""
+    return f"actor {number}" if number else "nobody"
+
+
+def kind_name(circ_type: int) -> str:
+    """A kind by its name, whether there is such a kind or not."""
+    try:
+        return CircType(circ_type).name.lower()
+    except ValueError:
+        return f"kind {circ_type}"
