@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from node.cli import main
 from tests.support import people
-from tests.support.node import STOP_SECONDS_MAX, NodeFailed, RunningNode, eventually, running, vtrace
+from tests.support.node import STOP_SECONDS_MAX, RunningNode, eventually, running, vtrace
 from tests.support.wire_client import WireClient
 
 
@@ -238,8 +238,9 @@ def test_a_node_that_waits_for_its_chain_ends_when_it_is_told(tmp_path: Path, nu
 
 def test_a_second_node_on_the_same_data_directory_is_refused(tmp_path: Path) -> None:
     data_dir = tmp_path / "d"
-    with running(data_dir), pytest.raises(NodeFailed, match=r"exit 1:(.|\n)*another node runs on it"):
-        RunningNode(data_dir)
+    with running(data_dir) as node:
+        assert f"--data-dir {data_dir}: another node runs on it" in _error(_serve(data_dir))
+        assert node.client.call("ContractName").contract_name.value == "VTrace"
 
 
 def _log_in(node: RunningNode, phone: str) -> WireClient:
