@@ -77,7 +77,7 @@ def test_an_org_and_its_members(node: RunningNode) -> None:
     assert second.username.value == member.username
     assert member.call("GetOrgUser").org.id.value == org_id
     stranger = people.register(node.client).call("GetOrgUser", username=member.username).org
-    assert stranger.legal_person_phone.value == "087*****2345"[: len("0871-6512345") - 4] + "2345" or True
+    assert stranger.legal_person_phone.value == "087*****2345"
     assert "0871-6512345" not in str(stranger)
     changed = boss.call(
         "UpdateOrg", org={"id": org_id, "org_name": "Better Cooperative", "org_info": b"since 1987"}
@@ -172,10 +172,15 @@ def test_each_rpc_is_open_to_its_roles_and_no_others(callers: Callers, rpc: str)
     fields = HARMLESS.get(rpc, lambda _: {})(callers)
     for role, person in callers.by_role.items():
         may = NEEDS[rpc] is ANYONE or bool(INHERITED[role] & set(NEEDS[rpc]))
-        try:
-            person.call(rpc, **fields)
-        except Refusal as refusal:
-            refused_by_role = refusal.status == "PERMISSION_DENIED" and refusal.message.startswith(f"{rpc} needs")
-            assert refused_by_role == (not may), f"{role} {refusal}"
-        else:
-            assert may, f"{role} may call {rpc}"
+        refusal = _refusal_of(person, rpc, fields)
+        refused_by_role = refusal is not None and refusal.message.startswith(f"{rpc} needs")
+        assert refused_by_role == (not may), f"{role}: {refusal}"
+        assert not refused_by_role or refusal.status == "PERMISSION_DENIED"
+
+
+def _refusal_of(person: Person, rpc: str, fields: dict[str, Any]) -> Any:
+    try:
+        person.call(rpc, **fields)
+    except Refusal as refusal:
+        return refusal
+    return None
