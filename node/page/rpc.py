@@ -78,7 +78,7 @@ def _fault(call: Any) -> RpcError | None:
 
 
 def _answer(call_id: Any, result: Any) -> dict[str, Any]:
-    if not isinstance(call_id, str | int | float | None):
+    if not isinstance(call_id, str | int | None):
         call_id = None
     if isinstance(result, RpcError):
         return {"jsonrpc": "2.0", "id": call_id, "error": result.to_json()}

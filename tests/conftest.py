@@ -1,4 +1,4 @@
-"""One node for the tests of this folder; each test makes users and goods of its own."""
+"""One node for all tests that only need a node; each test makes users and goods of its own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from tests.support.node import RunningNode, running
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
-    data_dir: Path = tmp_path_factory.mktemp("api") / "data"
+    data_dir: Path = tmp_path_factory.mktemp("node") / "data"
     with running(data_dir) as started:
         yield started
