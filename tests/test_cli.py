@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -296,3 +297,12 @@ def test_a_role_is_given_beside_a_node_and_without_one(tmp_path: Path) -> None:
     with running(data_dir) as node:
         client = _log_in(node, judge.phone)
         assert client.call("Profile").user.role.value == "normal"
+
+
+def test_a_fresh_data_directory_is_made_once_by_whoever_comes_first(tmp_path: Path) -> None:
+    data_dir = tmp_path / "d"
+    phones = [f"1390000001{number}" for number in range(4)]
+    with ThreadPoolExecutor(len(phones)) as callers:
+        made = list(callers.map(lambda phone: _create(data_dir, phone), phones))
+    assert [result.returncode for result in made] == [0] * len(phones), [result.stderr for result in made]
+    assert len({result.stdout.split()[-1] for result in made}) == len(phones)
