@@ -46,7 +46,7 @@ class RunningNode:
                 raise NodeFailed(f"not ready after {READY_SECONDS_MAX} s:\n{self.log()}")
         line = self.process.stdout.readline()
         if not line:
-            self.process.wait(STOP_SECONDS_MAX)
+            self.reap()
             raise NodeFailed(f"exit {self.process.returncode}:\n{self.log()}")
         ready: dict[str, Any] = json.loads(line)
         return ready
