@@ -25,6 +25,8 @@ VERSION: Final = "1"
 
 GAS_MAX: Final = 16_777_216
 """The most gas a transaction may ask for (EIP-7825)."""
+TRANSACTION_BYTES_MAX: Final = 128 * 1024
+"""The most bytes that transaction pools take, Geth's and the embedded chain's."""
 DEPLOY_GAS: Final = 2_200_000
 REGISTER_ACTOR_GAS: Final = 95_000
 SET_RIGHTS_GAS: Final = 45_000
@@ -459,6 +461,11 @@ class _Load:
         return max(used, floor)
 
 
+_ENVELOPE_BYTES: Final = 1024
+"""Of a transaction beside its calldata, at most: nonce, fees, address, signature and RLP's own."""
+RANGES_MAX: Final = (TRANSACTION_BYTES_MAX - _ENVELOPE_BYTES - _HEAD_BYTES) // 64
+
+
 def _nonzero_bytes(value: int) -> int:
     return sum(1 for byte in value.to_bytes(4, "big") if byte)
 
@@ -466,7 +473,7 @@ def _nonzero_bytes(value: int) -> int:
 def cut(circ_type: CircType, ranges: Sequence[Range], gas_max: int) -> list[tuple[Range, ...]]:
     """Cut goods into as few consecutive groups as fit ``gas_max`` each, inside ranges where words end.
 
-    ValueError if not even one goods fits.
+    A group has RANGES_MAX ranges at most, so that pools take its transaction. ValueError if not even one goods fits.
     """
     groups: list[tuple[Range, ...]] = []
     group: list[Range] = []
@@ -492,6 +499,9 @@ def cut(circ_type: CircType, ranges: Sequence[Range], gas_max: int) -> list[tupl
 
 def _most_that_fit(load: _Load, span: Range, last_word: int, gas_max: int) -> int:
     """How many goods of ``span``, from its first, the load can take; a part ends where a word does."""
+
+    if load.ranges >= RANGES_MAX:
+        return 0
 
     def fits(count: int) -> bool:
         return load.with_range(Range(span.first, count), last_word).gas <= gas_max

@@ -26,6 +26,8 @@ RESEND_HEADS = 20
 """Blocks that may pass the oldest transaction by before it is sent again."""
 UNKNOWN_SECONDS = 5.0
 """How long the oldest may be in no block until the chain is asked whether it has it at all."""
+CARRIED_BLOCKS_MAX = 10_000
+"""How far back a reverted circ is looked for in somebody else's transaction."""
 FEES_SECONDS = 5.0
 """How old the fees of the next transaction may be while nothing is on its way."""
 
@@ -73,11 +75,12 @@ class Confirmer:
         receipts = self._chain.receipts([tx.tx_hash for tx in waiting])
         missing = [tx for tx, receipt in zip(waiting, receipts, strict=True) if receipt is None]
         lost = missing if self._are_lost(missing, head) else []
+        carriers = self._carriers(waiting, receipts)
         settled = 0
         with self._store.write():
             for tx, receipt in zip(waiting, receipts, strict=True):
                 if receipt is not None:
-                    settled += self._settle(tx, receipt, head)
+                    settled += self._settle(tx, receipt, head, carriers.get(tx.id))
             outbox.mark([tx.id for tx in lost], TxState.SIGNED)
         if lost:
             log.warning("%d transactions are in no block: sending them again", len(lost))
@@ -101,24 +104,43 @@ class Confirmer:
         self._oldest = oldest
         return False
 
-    def _settle(self, tx: OutboxTx, receipt: Receipt, head: Block) -> bool:
+    def _carriers(self, waiting: Sequence[OutboxTx], receipts: Sequence[Receipt | None]) -> dict[int, str]:
+        """Reverted circs that the contract took all the same, by row: the transactions that carried them.
+
+        Anyone may send what an operator signed. Whoever copies a waiting circ and is mined first makes the
+        node's own transaction revert; the salt makes the digest this circ's own, so its event tells.
+        """
+        found: dict[int, str] = {}
+        for tx, receipt in zip(waiting, receipts, strict=True):
+            if receipt is None or receipt.status or tx.kind is not TxKind.CIRC:
+                continue
+            operator, digest = circs.signed(tx.id)
+            topics = [contract.CIRCULATED_TOPIC, operator.to_bytes(32, "big")]
+            first = max(0, receipt.block_number - CARRIED_BLOCKS_MAX)
+            for entry in self._chain.logs(self._ledger.contract, topics, first, receipt.block_number):
+                event = contract.decode_log(entry.topics, entry.data)
+                if isinstance(event, contract.Circulated) and event.circ.form_digest == digest:
+                    found[tx.id] = entry.tx_hash
+        return found
+
+    def _settle(self, tx: OutboxTx, receipt: Receipt, head: Block, carrier: str | None) -> bool:
         depth = head.number - receipt.block_number + 1
         if depth < self._confirmations:
             if (tx.state, tx.block_hash) != (TxState.MINED, receipt.block_hash):
-                outbox.mark_mined(tx.id, TxState.MINED, receipt.block_number, receipt.block_hash)
+                outbox.mark_mined(tx.id, TxState.MINED, receipt.block_number, receipt.block_hash, carrier or tx.tx_hash)
             return False
         state = TxState.FINAL if receipt.status else TxState.REVERTED
-        outbox.mark_mined(tx.id, state, receipt.block_number, receipt.block_hash)
+        outbox.mark_mined(tx.id, state, receipt.block_number, receipt.block_hash, carrier or tx.tx_hash)
         if tx.kind is TxKind.CIRC:
-            self._settle_circ(tx, receipt)
+            self._settle_circ(tx, is_taken=receipt.status or carrier is not None)
         elif not receipt.status:
             raise LedgerFault(f"the chain refused {tx.kind.value} in {tx.tx_hash}: look at the contract's roles")
         elif tx.kind is TxKind.REGISTER_ACTOR:
             self._check_actor(tx, receipt)
         return True
 
-    def _settle_circ(self, tx: OutboxTx, receipt: Receipt) -> None:
-        if receipt.status:
+    def _settle_circ(self, tx: OutboxTx, *, is_taken: bool) -> None:
+        if is_taken:
             circs.settle(tx.id, CircStatus.SUCCESS)
             return
         failed = circs.fail(tx.id)

@@ -12,6 +12,7 @@ from node.domain.form import ProducedClass, ProducedOrg, ProducedSerial, Produce
 from node.domain.model import CircType
 from node.domain.records import Goods, GoodsClass, Org, Serial, User
 from node.errors import Reason, denied, invalid, not_found
+from node.flow.callers import fresh
 from node.flow.record import Recorder
 from node.store import people, products
 from node.store.db import Store
@@ -43,8 +44,8 @@ class Products:
     def create_class(self, caller: User, name: str, description: bytes, material_id: int, trademark: str) -> int:
         """A new class of the caller's org; answers its id."""
         columns = _class_columns(ClassChange(name, description, trademark, material_id))
-        org = _org_of(caller)
         with self._store.write():
+            org = _org_of(fresh(caller))
             return products.add_class(
                 name=name,
                 description=description,
@@ -61,7 +62,7 @@ class Products:
         now = self._clock()
         when = self._checked_time("product_time", now if product_time is None else product_time)
         with self._store.write():
-            goods_class = self.own_class(caller, class_id)
+            goods_class = self.own_class(fresh(caller), class_id)
             return products.add_serial(
                 class_id=goods_class.id, product_time=when, state=STATE_START, creator_id=caller.id, now=now
             )
@@ -70,6 +71,7 @@ class Products:
         """``total`` new goods of one of the org's serials, with their produce circ; answers their ids."""
         limits.goods_sum("sum", total)
         with self._store.write():
+            caller = fresh(caller)
             serial = self.own_serial(caller, serial_id)
             ids = products.add_goods(serial_id=serial.id, creator_id=caller.id, state=STATE_START, total=total)
             form = produce_form(serial, _org_of(caller)).to_bytes()
@@ -120,7 +122,7 @@ class Products:
         """Change a class; once goods of it exist, only its state."""
         columns = _class_columns(change)
         with self._store.write():
-            known = self.own_class(caller, class_id)
+            known = self.own_class(fresh(caller), class_id)
             before = {
                 "name": known.name,
                 "description": known.description,
@@ -142,7 +144,7 @@ class Products:
         if state is not None:
             columns["state"] = limits.name("state", state, Reason.INVALID_PARAMS)
         with self._store.write():
-            known = self.own_serial(caller, serial_id)
+            known = self.own_serial(fresh(caller), serial_id)
             if class_id is not None and class_id != known.goods_class.id:
                 raise invalid("class.ID", class_id, f"the serial's own class {known.goods_class.id}, or none")
             if product_time is not None and product_time != known.product_time:
@@ -155,7 +157,7 @@ class Products:
     def change_goods(self, caller: User, goods_id: int, state: str | None, serial_id: int | None) -> None:
         """Change the state of one goods. Its serial stays."""
         with self._store.write():
-            known = self.own_goods(caller, goods_id)
+            known = self.own_goods(fresh(caller), goods_id)
             if serial_id is not None and serial_id != known.serial.id:
                 raise invalid("serial.ID", serial_id, f"the goods' own serial {known.serial.id}, or none")
             if state is not None:

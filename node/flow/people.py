@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,10 +17,13 @@ from node.domain import limits
 from node.domain.records import Org, User
 from node.domain.roles import Role, has
 from node.errors import Reason, VTraceError, denied, invalid, not_found
+from node.flow.callers import fresh
 from node.store import people
 from node.store.db import Store
 from node.store.seal import Seal
 
+HASHES_AT_ONCE = 2
+"""argon2id takes 64 MiB and a processor each; more at once would only take both from the partners' records."""
 GRANTABLE = (Role.NORMAL, Role.TRANSPORTER, Role.EXAMINER, Role.ADMIN)
 
 
@@ -67,6 +71,7 @@ class People:
         self._clock = clock
         self._submitted = submitted
         self._hasher = PasswordHasher()
+        self._hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
         # Checked against when there is no such user, so that both cases take the same time.
         self._nobody_hash = self._hasher.hash(secrets.token_hex(16))
 
@@ -113,7 +118,7 @@ class People:
         if not _is_resident_id(number):
             raise _hidden("idcard", "an 18-digit resident id with a valid check digit (GB 11643)")
         with self._store.write():
-            user = _fresh(caller)
+            user = fresh(caller)
             if user.realname:
                 raise _duplicate("the identity of this user is verified already")
             changes: dict[str, object] = {
@@ -134,11 +139,11 @@ class People:
         limits.office_phone("legal_phone", legal_phone)
         limits.text("org_info", info, Reason.PARAMS_ERR)
         number = code.strip().upper()
-        if len(number) != 18 or not uscc.is_valid(number):
+        if not (len(number) == 18 and number.isascii() and uscc.is_valid(number)):
             want = "an 18-character social credit code with a valid check character (GB 32100)"
             raise invalid("code", code, want, Reason.PARAMS_ERR)
         with self._store.write():
-            user = _fresh(caller)
+            user = fresh(caller)
             if user.org_id is not None:
                 raise _duplicate("this user belongs to an org already", org_id=user.org_id)
             if people.org_with_code(number) is not None:
@@ -169,17 +174,19 @@ class People:
     def add_member(self, caller: User, org_id: int, username: str) -> None:
         """A user joins the caller's org and becomes a producer, unless the role is more already."""
         with self._store.write():
-            org = self.own_org(caller, org_id)
+            org = self.own_org(fresh(caller), org_id)
             user = self.called("username", username)
             if user.org_id is not None:
                 raise _duplicate(f"{username} belongs to an org already", username=username)
+            if has(user.role, Role.EXAMINER) and not has(user.role, Role.PRODUCER):
+                raise invalid("username", username, "no examiner: members of an org produce", Reason.PARAMS_ERR)
             self._join(user, org.id, Role.PRODUCER)
         self._submitted()
 
     def remove_member(self, caller: User, org_id: int, username: str) -> None:
         """A member leaves the caller's org and falls back to the role it had before."""
         with self._store.write():
-            org = self.own_org(caller, org_id)
+            org = self.own_org(fresh(caller), org_id)
             user = self.called("username", username)
             if user.org_id != org.id:
                 raise not_found(Reason.USER_NOT_FOUND, "username", username)
@@ -214,7 +221,7 @@ class People:
         if change.info is not None:
             columns["info"] = limits.text("org_info", change.info, Reason.PARAMS_ERR)
         with self._store.write():
-            self.own_org(caller, org_id)
+            self.own_org(fresh(caller), org_id)
             if columns:
                 people.change_org(org_id, **columns)
             return self.own_org(caller, org_id)
@@ -236,13 +243,11 @@ class People:
                 )
             columns["password_hash"] = self._hash(limits.password("password", change.password))
         with self._store.write():
-            user = _fresh(caller) if is_self else self.called("username", username)
-            if not is_self and not has(caller.role, Role.ADMIN):
-                raise denied("only an admin may change another user", username=username)
+            user = self._subject(caller, username)
             if change.role is not None and change.role != user.role.value:
-                if not has(caller.role, Role.ADMIN):
+                if not has(fresh(caller).role, Role.ADMIN):
                     raise denied("only an admin may change roles", role=change.role)
-                columns["role"] = _grantable(user, change.role).value
+                columns |= _granted(user, change.role)
             changed = self._changed(user, columns)
             if change.password is not None:
                 people.revoke_tokens(user.id)
@@ -253,19 +258,26 @@ class People:
         """Give a user a role, as the operator of the node."""
         with self._store.write():
             user = self.called("USERNAME", username)
-            changed = self._changed(user, {"role": _grantable(user, role).value})
+            changed = self._changed(user, _granted(user, role))
         self._submitted()
         return changed
 
     def delete(self, caller: User, username: str) -> None:
         """Delete oneself; an admin deletes anyone. Tokens die at once, history stays."""
         with self._store.write():
-            user = _fresh(caller) if username in ("", caller.username) else self.called("username", username)
-            if user.id != caller.id and not has(caller.role, Role.ADMIN):
-                raise denied("only an admin may delete another user", username=username)
+            user = self._subject(caller, username)
             people.revoke_tokens(user.id)
             self._changed(user, {"deleted": True})
         self._submitted()
+
+    def _subject(self, caller: User, username: str) -> User:
+        """The user that a call is about: the caller itself, or for an admin anyone (inside ``write()``)."""
+        caller = fresh(caller)
+        if username in ("", caller.username):
+            return caller
+        if not has(caller.role, Role.ADMIN):
+            raise denied("only an admin may do this to another user", username=username)
+        return self.called("username", username)
 
     def _join(self, user: User, org_id: int, role: Role) -> None:
         joined = user.role if has(user.role, role) else role
@@ -280,7 +292,8 @@ class People:
 
     def _hash(self, password: str) -> str:
         try:
-            return self._hasher.hash(password)
+            with self._hashing:
+                return self._hasher.hash(password)
         except HashingError as fault:
             raise VTraceError(Reason.PASSWD_HASH_FAILED, "the password could not be stored") from fault
 
@@ -288,7 +301,8 @@ class People:
         if len(password) > limits.PASSWORD_LENGTH_MAX:
             password = ""
         try:
-            return self._hasher.verify(password_hash, password)
+            with self._hashing:
+                return self._hasher.verify(password_hash, password)
         except (VerificationError, InvalidHashError):
             return False
 
@@ -305,13 +319,8 @@ def _is_resident_id(number: str) -> bool:
     return True
 
 
-def _fresh(caller: User) -> User:
-    user = people.user(caller.id)
-    assert user is not None
-    return user
-
-
-def _grantable(user: User, role: str) -> Role:
+def _granted(user: User, role: str) -> dict[str, object]:
+    """The columns that give a user a role. A member keeps what the org gives, unless it becomes an admin."""
     try:
         wanted = Role(role)
     except ValueError:
@@ -320,9 +329,15 @@ def _grantable(user: User, role: str) -> Role:
     if wanted not in GRANTABLE:
         want = "a role that no org gives: normal, transporter, examiner or admin"
         raise invalid("role", role, want, Reason.PARAMS_ERR)
-    if user.org_id is not None and wanted is not Role.ADMIN:
+    if user.org_id is None:
+        return {"role": wanted.value}
+    if wanted is Role.ADMIN:
+        return {"role": wanted.value, "role_before": wanted.value}
+    if user.role is not Role.ADMIN:
         raise invalid("role", role, f"{user.username} out of org {user.org_id} first", Reason.PARAMS_ERR)
-    return wanted
+    org = people.org(user.org_id)
+    in_org = Role.BOSS if org is not None and org.owner == user.username else Role.PRODUCER
+    return {"role": in_org.value, "role_before": wanted.value}
 
 
 def _duplicate(message: str, **metadata: object) -> VTraceError:

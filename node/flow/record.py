@@ -18,6 +18,7 @@ from node.domain.model import Circ, CircType, ranges_of
 from node.domain.records import TxKind, User
 from node.errors import Reason, Status, VTraceError, denied, invalid, not_found
 from node.flow.actors import Actors, Operator
+from node.flow.callers import fresh
 from node.flow.ledger import Ledger
 from node.store import circs, people
 from node.store.db import Store
@@ -62,6 +63,7 @@ class Recorder:
     ) -> list[Recorded]:
         """``create`` for a caller that is inside ``Store.write()`` already and tells ``submitted`` itself."""
         self._ledger.refuse_if_full()
+        caller = fresh(caller)
         receiver = self._receiver(caller, circ_type, to)
         known = circs.custody(goods_ids)
         for goods_id in goods_ids:

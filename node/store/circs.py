@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 
-from peewee import JOIN, Case, fn
+from peewee import fn
 
-from node.domain.custody import GoodsState
-from node.domain.model import NOBODY, CircStatus, CircType, Rights
-from node.domain.records import Actor, CircRecord, TxState
+from node.domain.custody import UNHELD, GoodsState
+from node.domain.form import form_digest
+from node.domain.model import CircStatus, CircType, Rights
+from node.domain.records import Actor, CircRecord
 from node.store import tables as t
 
 _IDS_PER_QUERY = 5_000
 _ROWS_PER_INSERT = 5_000
-_MINED = (TxState.MINED.value, TxState.FINAL.value, TxState.REVERTED.value)
 
 
 def _cut(ids: Sequence[int], size: int) -> Iterable[Sequence[int]]:
@@ -119,7 +120,7 @@ def history(goods_id: int) -> list[CircRecord]:
             t.Circ.form,
             t.Circ.salt,
             t.Outbox.tx_hash,
-            t.Outbox.state,
+            t.Outbox.mined_hash,
             t.CircGoods.times,
             t.Circ.status,
         )
@@ -144,12 +145,18 @@ def history(goods_id: int) -> list[CircRecord]:
             form=bytes(form),
             salt=bytes(salt),
             trans_id=trans_id,
-            tx_hash=trans_id if state in _MINED else None,
+            tx_hash=mined_hash,
             times=times,
             status=CircStatus(status),
         )
-        for circ_id, circ_type, operator, to, form, salt, trans_id, state, times, status in t.tuples(rows)
+        for circ_id, circ_type, operator, to, form, salt, trans_id, mined_hash, times, status in t.tuples(rows)
     ]
+
+
+def signed(outbox_id: int) -> tuple[int, bytes]:
+    """The operator and the form's digest of the circ that a transaction carries."""
+    circ = t.Circ.get(t.Circ.outbox == outbox_id)
+    return int(circ.operator_id), form_digest(bytes(circ.salt), bytes(circ.form))
 
 
 def settle(outbox_id: int, status: CircStatus) -> None:
@@ -171,18 +178,22 @@ def fail(outbox_id: int) -> list[int]:
         return []
     failed: list[int] = []
     touched: set[int] = set()
-    queue = [int(cause.id)]
-    while queue:
-        circ_id = queue.pop(0)
-        if circ_id in failed:
-            continue
+    waiting, seen = [int(cause.id)], {int(cause.id)}
+    while waiting:
+        # In the order of their ids: whatever stood on goods comes behind the first circ that spoiled them.
+        circ_id = heapq.heappop(waiting)
         failed.append(circ_id)
-        goods = _goods_of(circ_id)
-        touched.update(goods)
-        queue.extend(_later_circs(goods, circ_id))
-    t.Circ.update(status=CircStatus.FAILED.value).where(t.Circ.id.in_(failed)).execute()
-    t.CircGoods.update(times=None).where(t.CircGoods.circ_id.in_(failed)).execute()
-    set_custody({goods_id: _replayed(goods_id) for goods_id in sorted(touched)})
+        spoiled = [goods_id for goods_id in _goods_of(circ_id) if goods_id not in touched]
+        touched.update(spoiled)
+        for later in _later_circs(spoiled, circ_id):
+            if later not in seen:
+                seen.add(later)
+                heapq.heappush(waiting, later)
+    for some in _cut(failed, _IDS_PER_QUERY):
+        t.Circ.update(status=CircStatus.FAILED.value).where(t.Circ.id.in_(list(some))).execute()
+        t.CircGoods.update(times=None).where(t.CircGoods.circ_id.in_(list(some))).execute()
+    for some in _cut(sorted(touched), _IDS_PER_QUERY):
+        set_custody(_replayed(some))
     return failed
 
 
@@ -208,21 +219,17 @@ def _later_circs(goods_ids: Sequence[int], circ_id: int) -> list[int]:
     return sorted(later)
 
 
-def _replayed(goods_id: int) -> GoodsState:
-    """Holder and times of one goods from its circs that have not failed."""
-    moves = (CircType.PRODUCE.value, CircType.TRANSFER.value)
+def _replayed(goods_ids: Sequence[int]) -> dict[int, GoodsState]:
+    """Holder and times of goods from their circs that have not failed."""
+    states = dict.fromkeys(goods_ids, UNHELD)
     rows = (
-        t.CircGoods.select(Case(None, [(t.Circ.circ_type.in_(moves), t.Circ.to)], NOBODY))
-        .join(t.Circ, JOIN.INNER, on=t.CircGoods.circ_id == t.Circ.id)
-        .where(t.CircGoods.goods_id == goods_id, t.Circ.status != CircStatus.FAILED.value)
-        .order_by(t.CircGoods.circ_id)
+        t.CircGoods.select(t.CircGoods.goods_id, t.Circ.circ_type, t.Circ.to)
+        .join(t.Circ, on=t.CircGoods.circ_id == t.Circ.id)
+        .where(t.CircGoods.goods_id.in_(list(goods_ids)), t.Circ.status != CircStatus.FAILED.value)
+        .order_by(t.CircGoods.goods_id, t.CircGoods.circ_id)
     )
-    holder, times = NOBODY, 0
-    for (moved_to,) in t.tuples(rows):
-        holder, times = moved_to or holder, times + 1
-    return GoodsState(holder, times)
-
-
-def goods_total() -> int:
-    """How many goods the index knows."""
-    return int(t.Goods.select(fn.COUNT(t.Goods.id)).scalar())
+    for goods_id, circ_type, to in t.tuples(rows):
+        before = states[goods_id]
+        moves = circ_type in (CircType.PRODUCE, CircType.TRANSFER)
+        states[goods_id] = GoodsState(to if moves else before.holder, before.times + 1)
+    return states

@@ -73,14 +73,17 @@ def oldest_unmined_nonce() -> int | None:
 
 def mark(tx_ids: Sequence[int], state: TxState) -> None:
     """Move transactions to a state without a block."""
-    t.Outbox.update(state=state.value, block_number=None, block_hash=None).where(
+    t.Outbox.update(state=state.value, block_number=None, block_hash=None, mined_hash=None).where(
         t.Outbox.id.in_(list(tx_ids))
     ).execute()
 
 
-def mark_mined(tx_id: int, state: TxState, block_number: int, block_hash: str) -> None:
-    """Move a transaction to MINED, FINAL or REVERTED with the block that holds it."""
-    t.Outbox.update(state=state.value, block_number=block_number, block_hash=block_hash).where(
+def mark_mined(tx_id: int, state: TxState, block_number: int, block_hash: str, mined_hash: str) -> None:
+    """Move a transaction to MINED, FINAL or REVERTED with the block that holds it.
+
+    ``mined_hash`` is the transaction that did its work: itself, or another one that carried the same circ.
+    """
+    t.Outbox.update(state=state.value, block_number=block_number, block_hash=block_hash, mined_hash=mined_hash).where(
         t.Outbox.id == tx_id
     ).execute()
 

@@ -160,6 +160,7 @@ class Outbox(Table):
     state = CharField()
     block_number = BigIntegerField(null=True)
     block_hash = CharField(null=True)
+    mined_hash = CharField(null=True)
 
     class Meta:
         table_name = "outbox"
@@ -187,6 +188,7 @@ class Circ(Table):
     id = AutoField()
     circ_type = IntegerField()
     operator = ForeignKeyField(Actor, index=False, backref="operated")
+    operator_id: int
     to = ForeignKeyField(Actor, column_name="to_id", index=False, backref="received")
     form = BlobField()
     salt = BlobField()

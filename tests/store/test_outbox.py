@@ -35,9 +35,9 @@ def test_a_transaction_on_its_way(store: Store) -> None:
     with store.write():
         ids = [rows.transaction(nonce) for nonce in range(5)]
         outbox.mark(ids[:4], TxState.SENT)
-        outbox.mark_mined(ids[0], TxState.FINAL, 9, "0x9")
-        outbox.mark_mined(ids[1], TxState.REVERTED, 9, "0x9")
-        outbox.mark_mined(ids[2], TxState.MINED, 10, "0x10")
+        outbox.mark_mined(ids[0], TxState.FINAL, 9, "0x9", "0xaa")
+        outbox.mark_mined(ids[1], TxState.REVERTED, 9, "0x9", "0xaa")
+        outbox.mark_mined(ids[2], TxState.MINED, 10, "0x10", "0xaa")
     assert outbox.oldest_unmined_nonce() == 3
     assert [(tx.nonce, tx.block_number) for tx in outbox.in_state(UNFINISHED, 9)] == [(2, 10), (3, None), (4, None)]
     with store.write():

@@ -121,6 +121,7 @@ def up(migrator: Any, db: Database) -> None:  # noqa: ARG001
         state = CharField()
         block_number = BigIntegerField(null=True)
         block_hash = CharField(null=True)
+        mined_hash = CharField(null=True)
 
         class Meta:
             table_name = "outbox"

@@ -1,0 +1,15 @@
+"""The caller inside a transaction. What was true when the call arrived may have changed while it waited."""
+
+from __future__ import annotations
+
+from node.domain.records import User
+from node.errors import Reason, VTraceError
+from node.store import people
+
+
+def fresh(caller: User) -> User:
+    """The caller as it is now, inside ``Store.write()``; UNAUTHENTICATED once deleted, or its tokens revoked."""
+    user = people.user(caller.id)
+    if user is None or user.deleted or user.token_epoch != caller.token_epoch:
+        raise VTraceError(Reason.TOKEN_EXPIRED, "the token was revoked: call Token for a new one")
+    return user
