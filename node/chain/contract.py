@@ -63,6 +63,11 @@ def code_matches(runtime_code: bytes, chain_id: int | None = None, address: str 
     return bool(keccak(bytes(code)).hex() == runtime["codeHash"].removeprefix("0x"))
 
 
+def code_hash(runtime_code: bytes) -> str:
+    """The hash of code as it stands on a chain, as EXTCODEHASH has it: ``0x`` + 64 hex digits."""
+    return "0x" + keccak(runtime_code).hex()
+
+
 def _immutables(chain_id: int, address: str) -> dict[str, bytes]:
     name, version = NAME.encode(), VERSION.encode()
     return {

@@ -6,7 +6,7 @@ comes of it; none of them asks anybody.
 """
 
 from node.flow.audit.auditor import Auditor, Progress, Report
-from node.flow.audit.findings import Difference, What
+from node.flow.audit.findings import Difference, What, one_line
 from node.flow.audit.shown import (
     AuditImpossible,
     NodeView,
@@ -14,6 +14,7 @@ from node.flow.audit.shown import (
     ShownClass,
     ShownGoods,
     ShownSerial,
+    Unanswered,
     Unreadable,
 )
 
@@ -28,6 +29,8 @@ __all__ = [
     "ShownClass",
     "ShownGoods",
     "ShownSerial",
+    "Unanswered",
     "Unreadable",
     "What",
+    "one_line",
 ]
