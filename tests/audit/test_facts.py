@@ -75,6 +75,7 @@ def test_transactions_that_carry_none(world: World) -> None:
     transaction, receipt = _mined(world)
     log = receipt.logs[0]
     nobody_signed = contract.circulate_data(contract.decode_circulate(transaction.input)[0], b"")
+    other_digest = bytes([log.data[0] ^ 1]) + log.data[1:]
     cases = [
         (None, receipt, Fault.ELSEWHERE),
         (replace(transaction, to=None), replace(receipt, logs=()), Fault.ELSEWHERE),
@@ -89,7 +90,7 @@ def test_transactions_that_carry_none(world: World) -> None:
         (transaction, replace(receipt, logs=()), Fault.NO_EVENT),
         (transaction, replace(receipt, logs=(replace(log, address=OTHER),)), Fault.NO_EVENT),
         (transaction, replace(receipt, logs=(replace(log, topics=()),)), Fault.NO_EVENT),
-        (transaction, replace(receipt, logs=(replace(log, data=bytes([log.data[0] ^ 1]) + log.data[1:]),)), Fault.OTHER_CALL),
+        (transaction, replace(receipt, logs=(replace(log, data=other_digest),)), Fault.OTHER_CALL),
         (replace(transaction, input=nobody_signed), receipt, None),
     ]
     for given_transaction, given_receipt, fault in cases:
