@@ -45,6 +45,9 @@ ONLY_IN: dict[str, set[str]] = {
     "starlette": {"page"},
     "uvicorn": {"page"},
     "jwt": {"api"},
+    "numpy": {"models"},
+    "onnxruntime": {"models"},
+    "jcamp": {"models"},
 }
 """outside library → the rooms that may see it."""
 
