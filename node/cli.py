@@ -322,8 +322,8 @@ def admin_material() -> None:
 @DATA_DIR
 @MASTER_KEY
 @click.argument("name")
-@click.option("--alias", default="", help="Another name under which it is known.")
-@click.option("--des", default="", help="Description for people.")
+@option("--alias", default="", help="Another name under which it is known.")
+@option("--des", default="", help="Description for people.")
 def admin_material_add(data_dir: Path, master_key: Path | None, name: str, alias: str, des: str) -> None:
     """Add the material NAME; prints its id. A running node knows it at once."""
     _check_used(data_dir)

@@ -15,6 +15,7 @@ CARD_BYTES_MAX = 64 * 1024
 LENGTH_MAX = 16_384
 CLASSES_MAX = 256
 VERSION_MAX = 2**31 - 1
+NUMBER_MAX = 1e30
 SHORT_LENGTH_MAX = 128
 LONG_LENGTH_MAX = 4_096
 LIST_LENGTH_MAX = 64
@@ -142,6 +143,8 @@ class _Entry:
             raise self.fault(f"no entry {unknown[0][:SHORT_LENGTH_MAX]}; known are {', '.join(sorted(needs | takes))}")
 
     def __getitem__(self, key: str) -> _Entry:
+        if not isinstance(self.value, dict):
+            raise self.fault("an object")
         return _Entry(f"{self.at}.{key}", self.value.get(key))
 
     @property
@@ -168,8 +171,8 @@ class _Entry:
         return self.value
 
     def number(self) -> float:
-        if type(self.value) not in (int, float) or not math.isfinite(float(self.value)):
-            raise self.fault("a finite number")
+        if type(self.value) not in (int, float) or not -NUMBER_MAX <= self.value <= NUMBER_MAX:
+            raise self.fault(f"a number up to {NUMBER_MAX:g}")
         return float(self.value)
 
     def list(self, read: Callable[[_Entry], T], length_max: int) -> tuple[T, ...]:

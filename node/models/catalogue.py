@@ -61,7 +61,7 @@ class Catalogue:
         self._entries: dict[tuple[str, int], _Entry] = {}
         for folder in folders:
             self._scan(folder)
-        self._loader = threading.Thread(target=self._load_all, name="models", daemon=True)
+        self._loader = threading.Thread(target=self.load, name="models", daemon=True)
         self._closing = threading.Event()
 
     def _scan(self, folder: Path) -> None:
@@ -90,7 +90,8 @@ class Catalogue:
             if entry.runner is not None:
                 entry.runner.close()
 
-    def _load_all(self) -> None:
+    def load(self) -> None:
+        """Load the models, and return when each is ready or unavailable."""
         for entry in self._entries.values():
             if entry.state is ModelState.LOADING and not self._closing.is_set():
                 self._load(entry)
