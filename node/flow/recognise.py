@@ -45,10 +45,12 @@ class Recognition:
         models = catalogue.models()
         with store.write():
             self._ids = materials.model_ids([(model.name, model.version) for model in models])
-            for model in models:
-                for facts in model.materials:
-                    if materials.named(facts.name) is None:
-                        _add(facts, clock)
+            facts = {one.name: one for model in models for one in model.materials}
+            for one in facts.values():
+                if materials.named(one.name) is None:
+                    _add(one, clock)
+            # A material never changes, so what a model can name is looked up once.
+            self._of_cards = {one.facts.name: one for one in materials.all_materials() if one.facts.name in facts}
 
     def models(self) -> list[KnownModel]:
         """Every model, by name and version."""
@@ -66,9 +68,7 @@ class Recognition:
         if not 1 <= len(model_name) <= MODEL_NAME_LENGTH_MAX:
             raise invalid("model_name", model_name, "the name of a model, as ListModels shows it")
         seen = self._catalogue.recognise(model_name, data)
-        known = materials.named(seen.material.name)
-        if known is None:
-            raise not_found(Reason.MATERIAL_NOT_FOUND, "material", seen.material.name)
+        known = self._of_cards[seen.material.name]
         models = tuple(self._by_material()[known.facts.name])
         return KnownMaterial(known, models, (seen.model.name, seen.model.version), seen.evidence)
 

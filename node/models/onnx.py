@@ -14,12 +14,15 @@ import numpy as np
 import onnxruntime as ort
 
 from node.models.card import Card
+from node.models.deadline import Deadlines
 from node.models.runner import RUN_SECONDS_MAX, SCORES, ModelBusy, ModelFault, ModelTimeout, Numbers, held
 
 MODEL_BYTES_MAX = 64 * 1024 * 1024
 RUNS_AT_ONCE_MAX = 4
 INPUT = "x"
 LOG_FATAL_ONLY = 4
+
+_deadlines = Deadlines()
 
 
 class OnnxModel:
@@ -58,23 +61,21 @@ class OnnxModel:
             raise ModelBusy(f"{RUNS_AT_ONCE_MAX} runs are under way")
         run = ort.RunOptions()
         run.log_severity_level = LOG_FATAL_ONLY
-        late = threading.Event()
+        late = False
 
         def stop() -> None:
-            late.set()
+            nonlocal late
+            late = True
             run.terminate = True
 
-        alarm = threading.Timer(self._seconds_max, stop)
-        alarm.daemon = True
-        alarm.start()
         try:
-            found = self._session.run(self._wanted, {INPUT: values.astype(np.float32)[np.newaxis]}, run)
+            with _deadlines.within(self._seconds_max, stop):
+                found = self._session.run(self._wanted, {INPUT: values.astype(np.float32)[np.newaxis]}, run)
         except Exception as fault:
-            if late.is_set():
+            if late:
                 raise ModelTimeout(f"no answer within {self._seconds_max:g} s") from fault
             raise ModelFault(f"the model broke: {_first_line(fault)}") from fault
         finally:
-            alarm.cancel()
             self._slots.release()
         return held(dict(zip(self._wanted, found, strict=True)), self._classes, self._measures)
 

@@ -60,7 +60,7 @@ def parse(data: bytes, wanted: Input) -> Numbers:
         raise _wrong(f"byte {fault.start} is not UTF-8", f"text: {_want(wanted)}") from None
     text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
     values = _analytes(text, wanted) if wanted.analytes else _fitted(_spectrum(text, wanted), wanted)
-    if not np.all(np.isfinite(values)) or np.max(np.abs(values)) > VALUE_MAX:
+    if not np.max(np.abs(values)) <= VALUE_MAX:  # which NaN is not either
         raise _wrong("a value that is no finite number", f"numbers up to {VALUE_MAX:g}")
     return values
 
@@ -179,14 +179,14 @@ def _spectrum(text: str, wanted: Input) -> Spectrum:
     lines = text.split("\n")
     if len(lines) > (most := points_max(wanted)):
         raise _wrong(f"{len(lines)} lines", f"at most {most} points: {_want(wanted)}")
-    commas = lines[0].count(",")
-    if commas > 1 or any(line.count(",") != commas for line in lines):
+    has_x = "," in lines[0]
+    if "," in text and (not has_x or any(line.count(",") != 1 for line in lines)):
         raise _wrong("rows of unequal or more than two values", _want(wanted))
     try:
-        numbers = [float(cell) for cell in text.replace(",", "\n").split("\n")]
+        numbers = list(map(float, text.replace(",", "\n").split("\n") if has_x else lines))
     except ValueError:
         raise _wrong("a row without a number, or with two", _want(wanted)) from None
-    if commas == 0:
+    if not has_x:
         return Spectrum(np.array(numbers), None, x_unit, y_unit)
     return Spectrum(np.array(numbers[1::2]), np.array(numbers[0::2]), x_unit, y_unit)
 
