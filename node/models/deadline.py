@@ -1,4 +1,4 @@
-"""Deadlines of runs: one thread ends whatever takes too long, since a timer for each run would cost more than the run."""
+"""Deadlines of runs: one thread ends what takes too long; a timer for each run would cost more than the run."""
 
 from __future__ import annotations
 
