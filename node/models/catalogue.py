@@ -1,5 +1,7 @@
 """The models of a node: folders ``NAME/VERSION/`` with ``card.json`` and ``model.onnx``, read at start.
 
+A card may name a server that runs the model instead (``remote``).
+
 A folder that can't be used is listed as unavailable with its reason; it never keeps the node from starting. Cards are
 read at once, the models themselves in the background: until then they are ``loading``.
 """
@@ -21,11 +23,13 @@ from node.errors import Reason, SetupError, Status, VTraceError, not_found
 from node.models.card import CARD_BYTES_MAX, NAME, Card, CardFault, read_card
 from node.models.onnx import MODEL_BYTES_MAX, OnnxModel
 from node.models.parse import parse
-from node.models.runner import SCORES, ModelBusy, ModelFault, ModelTimeout, Numbers, Runner
+from node.models.remote import RemoteModel
+from node.models.runner import SCORES, ModelBusy, ModelDown, ModelFault, ModelTimeout, Numbers, Runner
 
 SHIPPED = Path(__file__).parent / "shipped"
 MODELS_MAX = 100
 RETRY_SECONDS = 1
+AGAIN_SECONDS = 5
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 log = logging.getLogger(__name__)
@@ -42,16 +46,18 @@ class _Entry:
     state: ModelState
     reason: str = ""
     runner: Runner | None = None
+    again: bool = False
+    """Whether loading it is worth another try."""
 
     @property
     def model(self) -> Model:
         """As the rest of the house sees it."""
-        card = self.card
+        card, state, reason = self.card, self.state, self.reason
+        if self.runner is not None and self.runner.fault:
+            state, reason = ModelState.UNAVAILABLE, self.runner.fault
         if card is None:
-            return Model(self.name, self.version, self.state, "", reason=self.reason)
-        return Model(
-            self.name, self.version, self.state, card.description, card.materials, card.shown, reason=self.reason
-        )
+            return Model(self.name, self.version, state, "", reason=reason)
+        return Model(self.name, self.version, state, card.description, card.materials, card.shown, reason=reason)
 
 
 class Catalogue:
@@ -61,7 +67,7 @@ class Catalogue:
         self._entries: dict[tuple[str, int], _Entry] = {}
         for folder in folders:
             self._scan(folder)
-        self._loader = threading.Thread(target=self.load, name="models", daemon=True)
+        self._loader = threading.Thread(target=self._keep_loading, name="models", daemon=True)
         self._closing = threading.Event()
 
     def _scan(self, folder: Path) -> None:
@@ -93,23 +99,33 @@ class Catalogue:
     def load(self) -> None:
         """Load the models, and return when each is ready or unavailable."""
         for entry in self._entries.values():
-            if entry.state is ModelState.LOADING and not self._closing.is_set():
+            if (entry.state is ModelState.LOADING or entry.again) and not self._closing.is_set():
                 self._load(entry)
+
+    def _keep_loading(self) -> None:
+        """Load all, and those whose server does not answer yet again and again."""
+        self.load()
+        while any(entry.again for entry in self._entries.values()) and not self._closing.wait(AGAIN_SECONDS):
+            self.load()
 
     def _load(self, entry: _Entry) -> None:
         assert entry.card is not None
+        known, entry.again = entry.reason, False
         try:
             entry.runner = _runner(entry.folder, entry.card)
-            entry.state = ModelState.READY
+            entry.state, entry.reason = ModelState.READY, ""
             log.info("model %s version %d is ready", entry.name, entry.version)
             return
-        except (ModelFault, ModelTimeout, ModelBusy) as fault:
+        except (ModelDown, ModelTimeout, ModelBusy) as fault:
+            entry.reason, entry.again = str(fault), entry.card.remote is not None
+        except ModelFault as fault:
             entry.reason = str(fault)
         except Exception:
             log.exception("model %s version %d can't be loaded", entry.name, entry.version)
             entry.reason = "it can't be loaded; the node's log says why"
         entry.state = ModelState.UNAVAILABLE
-        log.warning("model %s version %d is unavailable: %s", entry.name, entry.version, entry.reason)
+        if entry.reason != known:
+            log.warning("model %s version %d is unavailable: %s", entry.name, entry.version, entry.reason)
 
     def models(self) -> list[Model]:
         """Every model, by name and version."""
@@ -149,7 +165,7 @@ class Catalogue:
             if entry.state is ModelState.READY and entry.card is not None and entry.runner is not None:
                 return entry, entry.card, entry.runner
         newest = found[0]
-        loading = newest.state is ModelState.LOADING
+        loading = newest.state is ModelState.LOADING or newest.again
         raise VTraceError(
             Reason.MODEL_PREDICT_FAILED,
             f"model {newest.name} is {newest.state.value}{'' if loading else ': ' + newest.reason}",
@@ -170,6 +186,14 @@ def _run(entry: _Entry, runner: Runner, values: Numbers) -> Mapping[str, Numbers
             metadata=metadata,
             status=Status.RESOURCE_EXHAUSTED,
             retry_seconds=RETRY_SECONDS,
+        ) from fault
+    except ModelDown as fault:
+        raise VTraceError(
+            Reason.MODEL_PREDICT_FAILED,
+            f"model {entry.name} can't be reached just now: what runs it does not answer",
+            metadata=metadata,
+            status=Status.UNAVAILABLE,
+            retry_seconds=AGAIN_SECONDS,
         ) from fault
     except (ModelFault, ModelTimeout) as fault:
         log.warning("model %s version %d failed: %s", entry.name, entry.version, fault)
@@ -216,7 +240,7 @@ def _opened(name: str, version: int, folder: Path) -> _Entry:
 
 def _runner(folder: Path, card: Card) -> Runner:
     if card.remote is not None:
-        raise ModelFault("this node runs no remote models")
+        return RemoteModel(card)
     content = _read(folder / "model.onnx", MODEL_BYTES_MAX)
     if card.sha256 is not None and hashlib.sha256(content).hexdigest() != card.sha256:
         raise ModelFault("model.onnx is not the one of the card: its sha256 differs")

@@ -28,6 +28,8 @@ _deadlines = Deadlines()
 class OnnxModel:
     """One ONNX file, checked against its card by a trial run."""
 
+    fault = ""
+
     def __init__(self, content: bytes, card: Card, seconds_max: float = RUN_SECONDS_MAX) -> None:
         self._classes = len(card.classes)
         self._measures = frozenset(card.reject)

@@ -26,13 +26,22 @@ class ModelBusy(Exception):
     """The model can't take the call now; later it may."""
 
 
+class ModelDown(Exception):
+    """Whatever runs the model does not answer; later it may."""
+
+
 class Runner(Protocol):
     """One model, ready to answer. Several threads may call ``run`` at once."""
+
+    @property
+    def fault(self) -> str:
+        """Why it can't answer just now; empty when nothing is known against it."""
+        ...
 
     def run(self, values: Numbers) -> Mapping[str, Numbers]:
         """``scores``, one a class, and each measure that the card's reject rule names, one number each.
 
-        Raises ModelFault, ModelTimeout or ModelBusy, and nothing else.
+        Raises ModelFault, ModelTimeout, ModelBusy or ModelDown, and nothing else.
         """
         ...
 

@@ -72,7 +72,13 @@ def test_predict_answers_the_material(examiner: Person) -> None:
         assert ("probability" in evidence) == (name == "wine-cultivar")
 
 
-def test_predict_refuses_in_words(examiner: Person, node: RunningNode) -> None:
+def _files(node: RunningNode) -> list[Path]:
+    return sorted(path for path in node.data_dir.rglob("*") if "sqlite3-" not in path.name)
+
+
+def test_predict_refuses_in_words_and_writes_nothing(examiner: Person, node: RunningNode) -> None:
+    before = _files(node)
+
     def predict(name: str, data: bytes) -> Refusal:
         return _refused(examiner, "Predict", model_name=name, data=data)
 
@@ -88,6 +94,9 @@ def test_predict_refuses_in_words(examiner: Person, node: RunningNode) -> None:
         assert predict("wine-cultivar", data).status == "INVALID_ARGUMENT"
     assert predict("x" * 1_000, b"1").fields == ["model_name"]
     assert predict("wine-cultivar", b"1" * 5_000_000).status == "RESOURCE_EXHAUSTED"
+    declared = b"##TITLE=a\n##FIRSTX=1\n##LASTX=2\n##NPOINTS=1000000000\n##XYDATA=(X++(Y..Y))\n1 2 3\n##END=\n"
+    assert "##NPOINTS=1000000000" in predict("coffee-origin-demo", declared).message
+    assert _files(node) == before
     producer = people.maker(node.client).boss
     assert _refused(producer, "Predict", model_name="wine-cultivar").status == "PERMISSION_DENIED"
 
