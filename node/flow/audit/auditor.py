@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from node.chain import contract
 from node.chain.rpc import Block, Chain, ChainUnavailable
 from node.domain.model import GOODS_ID_MAX
 from node.flow.audit.facts import Facts
 from node.flow.audit.findings import Difference, Verdict, What
+from node.flow.audit.predictions import Predictions
 from node.flow.audit.reading import LOG_BLOCKS_MAX, Reading
 from node.flow.audit.rules import is_hash, judge
 from node.flow.audit.shown import AuditImpossible, NodeView, ShownGoods, Unreadable
@@ -59,15 +60,25 @@ class Auditor:
     """Audits a node against a contract. Trusts the chain's endpoint and the address, and nothing that the node says.
 
     Step 1 is done at once: AuditImpossible if there is no such contract. ``first_block`` is where its logs begin;
-    without it the auditor looks for the block, and where the endpoint can't tell begins with block 0.
+    without it the auditor looks for the block, and where the endpoint can't tell begins with block 0. With
+    ``predictions`` those that stand in exam circs are run again.
     """
 
-    def __init__(self, node: NodeView, chain: Chain, address: str, *, first_block: int | None = None) -> None:
+    def __init__(
+        self,
+        node: NodeView,
+        chain: Chain,
+        address: str,
+        *,
+        first_block: int | None = None,
+        predictions: Predictions | None = None,
+    ) -> None:
         if not _ADDRESS.fullmatch(address):
             raise AuditImpossible(f"contract {address!r}: want an address, 0x and 40 hex digits")
         self._node = node
         self._chain = chain
         self._address = address
+        self._predictions = predictions
         try:
             self.chain_id = chain.chain_id()
             self._check_code()
@@ -146,7 +157,11 @@ class Auditor:
         for goods_id, answer, facts in zip(
             goods_ids, answers, reading.facts(list(zip(goods_ids, named, strict=True)), head), strict=True
         ):
-            verdicts.append(_verdict(goods_id, answer, facts))
+            verdict = _verdict(goods_id, answer, facts)
+            if self._predictions is not None and isinstance(answer, ShownGoods):
+                more = tuple(self._predictions.differences(goods_id, answer))
+                verdict = replace(verdict, differences=verdict.differences + more)
+            verdicts.append(verdict)
         return verdicts
 
     def _reading(self, *, with_circs: bool) -> Reading:
