@@ -14,6 +14,7 @@ from typing import IO
 from node import config as configuration
 from node.api.auth import Tokens
 from node.api.circs import Circs
+from node.api.models import Models
 from node.api.offline import Offline
 from node.api.orgs import Orgs
 from node.api.products import ProductsServicer
@@ -32,9 +33,11 @@ from node.flow.goods import Products
 from node.flow.ledger import Ledger, open_ledger, signer_key
 from node.flow.people import People
 from node.flow.query import Query
+from node.flow.recognise import Recognition
 from node.flow.record import Recorder
 from node.flow.submit import Sender
 from node.flow.worker import Worker
+from node.models.catalogue import SHIPPED, Catalogue
 from node.page.rpc import RpcEndpoint
 from node.page.site import Site
 from node.store import keys
@@ -94,6 +97,8 @@ class Node:
             opened.enter_context(_claim_directory(config))
             self._store, seal = open_store(config)
             opened.callback(self._store.close)
+            self._catalogue = Catalogue([SHIPPED, *([config.models] if config.models else [])])
+            opened.callback(self._catalogue.close)
             key = signer_key(self._store, seal, _given_key(config))
             self._rpc = self._open_chain(key)
             opened.callback(self._rpc.close)
@@ -150,6 +155,7 @@ class Node:
             Orgs(people),
             ProductsServicer(products, query),
             Circs(recorder, query),
+            Models(Recognition(self._store, self._catalogue, clock)),
             Offline(),
         )
         is_embedded = self._config.chain == EMBEDDED
@@ -163,6 +169,7 @@ class Node:
 
     def start(self) -> Ready:
         """Start anchoring and answering."""
+        self._catalogue.start()
         self._sender.start()
         self._confirmer.start()
         self._site.start()

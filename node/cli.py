@@ -102,6 +102,11 @@ def main() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="File with the key (64 hex digits) of the account that pays. Default: one made at first start.",
 )
+@option(
+    "--models",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of models, NAME/VERSION/ each, beside those that come with the node.",
+)
 def serve(
     data_dir: Path,
     grpc: str,
@@ -112,6 +117,7 @@ def serve(
     confirmations: int | None,
     master_key: Path | None,
     signer_key: Path | None,
+    models: Path | None,
 ) -> None:
     """Run a node until SIGTERM or SIGINT.
 
@@ -128,6 +134,7 @@ def serve(
         confirmations=confirmations,
         master_key=master_key,
         signer_key=signer_key,
+        models=models,
     )
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -301,7 +308,7 @@ def _play(node_address: str, rpc: str, contract: str, grant: Callable[[str, str]
 
 @main.group()
 def admin() -> None:
-    """Manage a data directory's users, on the node's own machine."""
+    """Manage a data directory's users and materials, on the node's own machine."""
 
 
 @admin.command("create", epilog="Example: vtrace admin create --phone 13800138000 --nickname Ops --data-dir ./data")
@@ -328,6 +335,30 @@ def admin_grant(data_dir: Path, master_key: Path | None, username: str, role: st
     _check_used(data_dir)
     user = _people(data_dir, master_key).grant(username, role)
     click.echo(f"{user.username} is {user.role.value}")
+
+
+@admin.group("material")
+def admin_material() -> None:
+    """Manage the materials that classes of goods can name."""
+
+
+@admin_material.command(
+    "add", epilog='Example: vtrace admin material add "Pu-erh tea" --alias 普洱茶 --data-dir ./data'
+)
+@DATA_DIR
+@MASTER_KEY
+@click.argument("name")
+@option("--alias", default="", help="Another name under which it is known.")
+@option("--des", default="", help="Description for people.")
+def admin_material_add(data_dir: Path, master_key: Path | None, name: str, alias: str, des: str) -> None:
+    """Add the material NAME; prints its id. A running node knows it at once."""
+    _check_used(data_dir)
+    from node.app import open_store
+    from node.clock import now_micros
+    from node.flow.recognise import add_material
+
+    store, _ = open_store(Config(data_dir=data_dir, master_key=master_key))
+    click.echo(add_material(store, name, alias, des, now_micros))
 
 
 def _check_used(data_dir: Path) -> None:

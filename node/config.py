@@ -27,6 +27,7 @@ class Config:
     confirmations: int | None = None
     master_key: Path | None = None
     signer_key: Path | None = None
+    models: Path | None = None
 
     @property
     def master_key_path(self) -> Path:

@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {"domain", *BASE},
     "chain": {"domain", *BASE},
     "files": {"domain", *BASE},
-    "models": {"domain", *BASE},
+    "models": {"domain", "wire", *BASE},
     "flow": {"domain", *ROOMS, *BASE},
     "api": {"flow", "domain", "wire", *BASE},
     "page": {"flow", "domain", "chain", "config", *BASE},
@@ -41,10 +41,13 @@ ONLY_IN: dict[str, set[str]] = {
     "eth": {"chain"},
     "eth_abi": {"chain"},
     "google": {"api"},
-    "grpc": {"api"},
+    "grpc": {"api", "models"},
     "starlette": {"page"},
     "uvicorn": {"page"},
     "jwt": {"api"},
+    "numpy": {"models"},
+    "onnxruntime": {"models"},
+    "jcamp": {"models"},
 }
 """outside library → the rooms that may see it."""
 

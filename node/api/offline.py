@@ -19,18 +19,6 @@ class Offline:
         """Files are not kept here."""
         raise _offline("files", caller)
 
-    def ListMaterial(self, caller: User, _: wire.ListMaterialRequest) -> NoReturn:
-        """There is no catalogue of materials here."""
-        raise _offline("materials", caller)
-
-    def ListModels(self, caller: User, _: wire.ListModelsRequest) -> NoReturn:
-        """There are no models here."""
-        raise _offline("models", caller)
-
-    def Predict(self, caller: User, _: wire.PredictRequest) -> NoReturn:
-        """There are no models here."""
-        raise _offline("models", caller)
-
 
 def _offline(service: str, caller: User) -> VTraceError:
     metadata = {"service": service, "username": caller.username}

@@ -13,6 +13,7 @@ from node.domain.model import GOODS_ID_MAX, CircType
 from node.domain.records import Goods, GoodsClass, Org, Serial, User
 from node.errors import Reason, denied, invalid, not_found
 from node.flow.callers import fresh
+from node.flow.recognise import check_material
 from node.flow.record import Recorder
 from node.store import people, products
 from node.store.db import Store
@@ -60,14 +61,14 @@ class Products:
 
     def create_class(self, caller: User, name: str, description: bytes, material_id: int, trademark: str) -> int:
         """A new class of the caller's org; answers its id."""
-        columns = _class_columns(ClassChange(name, description, trademark, material_id), CREATE_FIELDS)
+        _class_columns(ClassChange(name, description, trademark, material_id), CREATE_FIELDS)
         with self._store.write():
             org = _org_of(fresh(caller))
             return products.add_class(
                 name=name,
                 description=description,
                 trademark=trademark,
-                material_id=int(str(columns["material_id"])),
+                material_id=check_material(material_id),
                 state=STATE_START,
                 org_id=org.id,
                 creator_id=caller.id,
@@ -150,6 +151,8 @@ class Products:
             columns = {name: value for name, value in columns.items() if value != before[name]}
             if columns.keys() - {"state"} and products.class_has_goods(class_id):
                 raise _anchored("class", class_id, sorted(columns.keys() - {"state"}))
+            if "material_id" in columns and change.material_id is not None:
+                check_material(change.material_id)
             if columns:
                 products.change_class(class_id, **columns)
 

@@ -213,4 +213,43 @@ class CircGoods(Table):
         without_rowid = True
 
 
-TABLES = (Setting, SealedKey, User, Org, GoodsClass, Serial, Goods, Outbox, Actor, Circ, CircGoods)
+class Material(Table):
+    """What goods can consist of. A row is never deleted, so that an id always means the same."""
+
+    id = AutoField()
+    name = CharField(unique=True)
+    other_name = CharField(column_name="alias", default="")
+    description = TextField(default="")
+    created_at = BigIntegerField()
+
+    class Meta:
+        table_name = "material"
+
+
+class RecognitionModel(Table):
+    """The id of one version of a model that this node has met; all else stands in its card."""
+
+    id = AutoField()
+    name = CharField()
+    version = IntegerField()
+
+    class Meta:
+        table_name = "model"
+        indexes = ((("name", "version"), True),)
+
+
+TABLES = (
+    Setting,
+    SealedKey,
+    User,
+    Org,
+    GoodsClass,
+    Serial,
+    Goods,
+    Outbox,
+    Actor,
+    Circ,
+    CircGoods,
+    Material,
+    RecognitionModel,
+)

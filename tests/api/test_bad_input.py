@@ -281,6 +281,11 @@ CASES: dict[str, tuple[Callable[[Cast], Any], tuple[str, str, str], str | None]]
     "class description too long": (_class(goods_name="a", goods_des=b"x" * 16_385), INVALID, "goods_des"),
     "class description that is not UTF-8": (_class(goods_name="a", goods_des=b"\xff"), INVALID, "goods_des"),
     "negative material": (_class(goods_name="a", material_id=-1), INVALID, "material_id"),
+    "a material that is not known": (
+        _class(goods_name="a", material_id=999_999),
+        ("NOT_FOUND", "MATERIAL_NOT_FOUND", "algo.v1"),
+        None,
+    ),
     "form over 64 KiB": (_circ(_own, form_value=b'{"a":"' + b"x" * FORM_MAX + b'"}'), INVALID, "form_value"),
     "form that is no object": (_circ(_own, form_value=b"[1]"), INVALID, "form_value"),
     "form that is no JSON": (_circ(_own, form_value=b"{"), INVALID, "form_value"),
@@ -312,11 +317,6 @@ CASES: dict[str, tuple[Callable[[Cast], Any], tuple[str, str, str], str | None]]
     "giving oneself a role": (
         lambda cast: cast.carrier.call("UpdateUser", user={"role": "admin"}),
         DENIED,
-        None,
-    ),
-    "a service that is not run": (
-        lambda cast: cast.maker.boss.call("ListMaterial"),
-        ("UNIMPLEMENTED", "SERVICE_OFFLINE", "vtrace.v1"),
         None,
     ),
     "an upload that is not taken": (

@@ -23,13 +23,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from node.chain import contract
 from node.chain.rpc import Block, Chain, ChainUnavailable
 from node.domain.model import GOODS_ID_MAX
 from node.flow.audit.facts import Facts
 from node.flow.audit.findings import Difference, Verdict, What, one_line
+from node.flow.audit.predictions import Predictions
 from node.flow.audit.reading import LOG_BLOCKS_MAX, Reading
 from node.flow.audit.rules import LATE_BLOCKS, is_hash, judge
 from node.flow.audit.shown import AuditImpossible, NodeView, ShownGoods, Unanswered, Unreadable
@@ -94,7 +95,7 @@ class Auditor:
     Step 1 is done at once: AuditImpossible if there is no such contract, or if the chain isn't ``chain_id``.
     ``first_block`` is where its logs begin; without it the auditor looks for the block, and where the endpoint can't
     tell begins with block 0. ``late_blocks`` is how long a circ may be shown as pending after it was mined: more than
-    the blocks that the node waits for.
+    the blocks that the node waits for. With ``predictions`` those that stand in exam circs are run again.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Auditor:
         first_block: int | None = None,
         late_blocks: int = LATE_BLOCKS,
         pause: Callable[[float], None] = time.sleep,
+        predictions: Predictions | None = None,
     ) -> None:
         if not _ADDRESS.fullmatch(address):
             raise AuditImpossible(f"contract {address!r}: want an address, 0x and 40 hex digits")
@@ -115,6 +117,7 @@ class Auditor:
         self._address = address
         self._late_blocks = late_blocks
         self._pause = pause
+        self._predictions = predictions
         try:
             self.chain_id = chain.chain_id()
             if chain_id not in (None, self.chain_id):
@@ -163,7 +166,11 @@ class Auditor:
             return _unreadable(goods_id, f"the node's answer is no history of goods: {answer}")
         if answer is None and not facts.times:
             return None
-        return judge(goods_id, answer, facts, self._late_blocks)
+        verdict = judge(goods_id, answer, facts, self._late_blocks)
+        if self._predictions is None or answer is None:
+            return verdict
+        more = tuple(self._predictions.differences(goods_id, answer))
+        return replace(verdict, differences=verdict.differences + more)
 
     def reading(self, *, with_circs: bool) -> Reading:
         """What the chain says, to be read from the contract's first block on."""

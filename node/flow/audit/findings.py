@@ -35,6 +35,7 @@ class What(StrEnum):
     HOLDER = "holder"
     PRODUCT = "product"
     CREATOR = "creator"
+    PREDICTION = "prediction"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The models that recognise materials. This room alone sees the model runtimes."""
