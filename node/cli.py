@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import signal
 import sys
 import threading
@@ -31,6 +32,22 @@ def option(flag: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
     """An option that can also be set in the environment: --data-dir is VTRACE_DATA_DIR, whatever the command."""
     variable = f"VTRACE_{flag.removeprefix('--').replace('-', '_').upper()}"
     return click.option(flag, *names, envvar=variable, show_envvar=True, **settings)
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes, with KiB, MiB or GiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """``512MiB`` as 536870912."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"([0-9]{1,15})(?:([KMG])iB)?", value.strip(), re.ASCII)
+        if not found:
+            self.fail(f"{value}: want a number of bytes such as 1048576, 512MiB or 1GiB", param, ctx)
+        scale: int = 1024 ** " KMG".index(found[2] or " ")
+        return int(found[1]) * scale
 
 
 DATA_DIR = option(
@@ -82,11 +99,12 @@ def main() -> None:
 )
 @option(
     "--ipfs",
-    type=click.Choice([EMBEDDED]),
     default=EMBEDDED,
     show_default=True,
-    help="Where files are kept. This version takes no uploads yet.",
+    help="Where files are kept: embedded (in the data directory), or the URL of an IPFS daemon's RPC (Kubo).",
 )
+@option("--upload-max", type=Size(), default="1GiB", show_default=True, help="Bytes of one file at most: 500MiB, 2GiB.")
+@option("--public-url", help="The base of the addresses of files. Default: http:// and the address of --http.")
 @option("--db", type=click.Choice([SQLITE]), default=SQLITE, show_default=True, help="What holds the index.")
 @option(
     "--confirmations",
@@ -105,6 +123,8 @@ def serve(
     http: str,
     chain: str,
     ipfs: str,
+    upload_max: int,
+    public_url: str | None,
     db: str,
     confirmations: int | None,
     master_key: Path | None,
@@ -114,7 +134,7 @@ def serve(
 
     When it is ready, it prints one line of JSON to stdout; logs go to stderr.
     """
-    del ipfs, db  # each has one choice in this version
+    del db  # it has one choice in this version
     from node.app import Node, Stopped
 
     config = Config(
@@ -125,6 +145,9 @@ def serve(
         confirmations=confirmations,
         master_key=master_key,
         signer_key=signer_key,
+        ipfs=ipfs,
+        upload_bytes_max=upload_max,
+        public_url=public_url,
     )
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -267,6 +290,48 @@ def _play(node_address: str, rpc: str, contract: str, grant: Callable[[str, str]
         raise SetupError(f"audit: could not check: {fault}") from fault
     if differences:
         sys.exit(EXIT_DIFFERENCES)
+
+
+@main.group()
+def files() -> None:
+    """Look after the files of a data directory, on the node's own machine."""
+
+
+@files.command("verify", epilog="Example: vtrace files verify --data-dir ./data")
+@DATA_DIR
+@option("--ipfs", default=EMBEDDED, show_default=True, help="Where the files are kept, as for vtrace serve.")
+def files_verify(data_dir: Path, ipfs: str) -> None:
+    """Read every file and hold it against its CID, beside a running node or without one.
+
+    Prints each damaged file. Exit code 0: none, 1: some, 2: could not check.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    from node.app import files_of
+    from node.flow.files import Unreadable
+
+    kept = files_of(Config(data_dir=data_dir, ipfs=ipfs))
+    stderr = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    shown = Progress(*columns, TimeRemainingColumn(), console=stderr, transient=True, disable=not stderr.is_terminal)
+    with shown as bar:
+        task = bar.add_task("verifying files", total=None)
+
+        def tell(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        damaged = 0
+        try:
+            for damage in kept.verify(tell):
+                click.echo(str(damage))
+                damaged += 1
+        except Unreadable as fault:
+            click.echo(f"files: could not check: {fault}", err=True)
+            sys.exit(EXIT_COULD_NOT_CHECK)
+    total, size = kept.totals()
+    click.echo(f"files: {total} files, {size} bytes, {damaged} damaged")
+    sys.exit(EXIT_DIFFERENCES if damaged else 0)
 
 
 @main.group()

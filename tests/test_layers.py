@@ -45,6 +45,9 @@ ONLY_IN: dict[str, set[str]] = {
     "starlette": {"page"},
     "uvicorn": {"page"},
     "jwt": {"api"},
+    "aleph_cid": {"files"},
+    "filetype": {"files"},
+    "ipfshttpclient": {"files"},
 }
 """outside library → the rooms that may see it."""
 

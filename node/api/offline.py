@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NoReturn
 
 from node.domain.records import User
@@ -14,10 +13,6 @@ class Offline:
     """Servicer that answers UNIMPLEMENTED with the reason SERVICE_OFFLINE."""
 
     failed = Reason.SERVICE_OFFLINE
-
-    def Upload(self, caller: User, _: Iterator[wire.UploadRequest]) -> NoReturn:
-        """Files are not kept here."""
-        raise _offline("files", caller)
 
     def ListMaterial(self, caller: User, _: wire.ListMaterialRequest) -> NoReturn:
         """There is no catalogue of materials here."""

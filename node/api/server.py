@@ -14,7 +14,8 @@ from grpc_status import rpc_status
 
 from node.api.auth import ANYONE, NEEDS, Tokens, require
 from node.api.status import to_status
-from node.errors import Reason, SetupError, VTraceError
+from node.api.streams import Incoming
+from node.errors import Reason, SetupError, Status, VTraceError
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 THREADS = 32
@@ -83,12 +84,14 @@ def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens) -> Any:
                 return answer(request)
             caller = tokens.caller(_authorization(context))
             require(caller, needs, name)
-            return answer(caller, request)
+            return answer(caller, Incoming(request, context) if method.client_streaming else request)
         except VTraceError as fault:
             refusal = fault
         except Exception:
             log.exception("%s failed", name)
-            refusal = VTraceError(_failed(servicer), f"{name} failed inside the node; its log says why")
+            refusal = VTraceError(
+                _failed(servicer), f"{name} failed inside the node; its log says why", status=Status.INTERNAL
+            )
         context.abort_with_status(rpc_status.to_status(to_status(refusal)))
         raise AssertionError("abort returned")
 

@@ -13,6 +13,8 @@ from starlette.routing import Route
 from node.chain.transport import JsonRpc
 from node.config import host_and_port
 from node.errors import SetupError
+from node.flow.files import Files
+from node.page.files import FileEndpoint
 from node.page.rpc import RpcEndpoint
 
 CONNECTIONS_MAX = 512
@@ -23,7 +25,7 @@ STOP_SECONDS = 3
 class Site:
     """Serves HTTP on one address. ``embedded`` is the chain to show at /rpc, if the node has its own."""
 
-    def __init__(self, address: str, embedded: JsonRpc | None) -> None:
+    def __init__(self, address: str, embedded: JsonRpc | None, files: Files) -> None:
         host, port = host_and_port("--http", address)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -31,7 +33,9 @@ class Site:
         except OSError as fault:
             raise SetupError(f"--http {address}: {fault.strerror}; is another node running?") from fault
         self.port = int(self._socket.getsockname()[1])
-        routes = [Route("/rpc", RpcEndpoint(embedded).answer, methods=["POST"])] if embedded is not None else []
+        routes = [Route("/ipfs/{cid:path}", FileEndpoint(files).answer, methods=["GET", "HEAD"])]
+        if embedded is not None:
+            routes.append(Route("/rpc", RpcEndpoint(embedded).answer, methods=["POST"]))
         config = uvicorn.Config(
             Starlette(routes=routes),
             log_config=None,

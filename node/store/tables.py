@@ -213,4 +213,22 @@ class CircGoods(Table):
         without_rowid = True
 
 
-TABLES = (Setting, SealedKey, User, Org, GoodsClass, Serial, Goods, Outbox, Actor, Circ, CircGoods)
+class File(Table):
+    """A content that somebody uploaded, and what was said of it."""
+
+    id = AutoField()
+    cid = CharField()
+    size = BigIntegerField()
+    sniffed = CharField()
+    declared = CharField()
+    filename = CharField()
+    uploader = ForeignKeyField(User)
+    own = TextField()
+    created_at = BigIntegerField()
+
+    class Meta:
+        table_name = "file"
+        indexes = ((("cid", "uploader"), True),)
+
+
+TABLES = (Setting, SealedKey, User, Org, GoodsClass, Serial, Goods, Outbox, Actor, Circ, CircGoods, File)
