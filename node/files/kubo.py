@@ -143,22 +143,34 @@ class _Nameless:
 
 def _add(client: ipfshttpclient.Client, file: BinaryIO) -> str:
     """Add and pin a file, with everything said that shapes its CID."""
-    answer: Any = client.add(
-        _Nameless(file),
-        pin=True,
-        trickle=False,
-        raw_leaves=True,
-        cid_version=1,
-        chunker=f"size-{CHUNK_BYTES}",
-        opts={"cid-base": "base32", "hash": "sha2-256", "max-file-links": str(LINKS_MAX), "progress": "false"},
-        timeout=(CONNECT_SECONDS, ADD_SECONDS),
-    )
-    return str(answer["Hash"])
+    with _understood():
+        answer: Any = client.add(
+            _Nameless(file),
+            pin=True,
+            trickle=False,
+            raw_leaves=True,
+            cid_version=1,
+            chunker=f"size-{CHUNK_BYTES}",
+            opts={"cid-base": "base32", "hash": "sha2-256", "max-file-links": str(LINKS_MAX), "progress": "false"},
+            timeout=(CONNECT_SECONDS, ADD_SECONDS),
+        )
+        return str(answer["Hash"])
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """ipfshttpclient trusts the shape of answers; one of another shape shows as one of these."""
+    try:
+        yield
+    except (AssertionError, LookupError, TypeError) as fault:
+        raise KeeperUnavailable(f"the IPFS daemon gave an answer that can't be read: {fault!r}") from fault
 
 
 def _is_pinned(client: ipfshttpclient.Client, cid: str) -> bool:
+    # Daemons name the pins in a base of their own choice; asked for one, they name one or refuse.
     try:
-        return cid in client.pin.ls(cid, type="recursive")["Keys"]
+        with _understood():
+            return bool(client.pin.ls(cid, type="recursive")["Keys"])
     except exceptions.ErrorResponse:
         return False
 

@@ -28,7 +28,7 @@ def sniff(head: bytes) -> str:
     if not head or _CONTROLS.intersection(head) or 127 in head:
         return UNKNOWN
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_BYTES)
     except UnicodeDecodeError:
         return UNKNOWN
     text = head.removeprefix(_BOM).lstrip()
