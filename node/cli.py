@@ -9,14 +9,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from node import __version__
-from node.config import EMBEDDED, SQLITE, Config, host_and_port
+from node.config import EMBEDDED, SQLITE, Config, host_and_port, is_base_url
 from node.errors import SetupError, VTraceError
 
 if TYPE_CHECKING:
@@ -185,7 +185,15 @@ RPC = "URL of a JSON-RPC endpoint of the chain; the embedded chain's is http://H
 @option("--contract", required=True, help="Address of the contract, as its owner made it known.")
 @option("--goods", "goods_ids", type=int, multiple=True, help="Goods to audit; may be given again.")
 @option("--all", "everything", is_flag=True, help="Audit every goods that the contract knows.")
-def audit(node_address: str, rpc: str, contract: str, goods_ids: tuple[int, ...], everything: bool) -> None:
+@option("--files", "files_url", help="Base of the addresses of files. Default: that of --rpc, if it ends in /rpc.")
+def audit(
+    node_address: str,
+    rpc: str,
+    contract: str,
+    goods_ids: tuple[int, ...],
+    everything: bool,
+    files_url: str | None,
+) -> None:
     """Hold a node's answers against the chain, trusting the chain alone.
 
     Prints a line for each difference and a summary. Exit code 0: no differences; 1: differences; 2: could not check.
@@ -198,30 +206,42 @@ def audit(node_address: str, rpc: str, contract: str, goods_ids: tuple[int, ...]
     host_and_port("--node", node_address)
     try:
         with NodeClient(node_address) as client:
-            differences = _audit(client, rpc, contract, None if everything else list(goods_ids))
+            differences = _audit(client, rpc, contract, None if everything else list(goods_ids), files_url)
     except AuditImpossible as fault:
         click.echo(f"audit: could not check: {fault}", err=True)
         sys.exit(EXIT_COULD_NOT_CHECK)
     sys.exit(EXIT_DIFFERENCES if differences else 0)
 
 
-def _audit(client: NodeClient, rpc: str, contract: str, goods_ids: list[int] | None) -> int:
+def _audit(
+    client: NodeClient, rpc: str, contract: str, goods_ids: list[int] | None, files_url: str | None = None
+) -> int:
     """Audit goods, or all of them, with a progress bar; prints each difference and the summary. How many differ."""
     from rich.console import Console
     from rich.progress import Progress
 
     from node.api.client import AuditedNode
     from node.chain.rpc import Chain, HttpRpc
+    from node.files.gateway import Gateway
     from node.flow.audit import Auditor
 
+    if files_url is None and rpc.endswith("/rpc"):
+        files_url = rpc.removesuffix("/rpc")
+    if files_url is not None and not is_base_url(files_url):
+        raise SetupError(f"--files {files_url}: want an http(s) URL such as http://127.0.0.1:8080")
+    gateway = None if files_url is None else Gateway(files_url)
     try:
         endpoint = HttpRpc(rpc)
     except ValueError as fault:
         raise SetupError(f"--rpc {rpc}: {fault}") from fault
     stderr = Console(stderr=True)
-    with closing(endpoint), Progress(console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+    with ExitStack() as opened:
+        opened.callback(endpoint.close)
+        if gateway is not None:
+            opened.callback(gateway.close)
+        bar = opened.enter_context(Progress(console=stderr, transient=True, disable=not stderr.is_terminal))
         task = bar.add_task("auditing goods", total=None)
-        auditor = Auditor(AuditedNode(client), Chain(endpoint), contract)
+        auditor = Auditor(AuditedNode(client), Chain(endpoint), contract, files=gateway)
 
         def tell(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
@@ -230,6 +250,10 @@ def _audit(client: NodeClient, rpc: str, contract: str, goods_ids: list[int] | N
     for difference in report.differences:
         click.echo(str(difference))
     click.echo(report.summary)
+    if auditor.files_named and gateway is None:
+        click.echo(f"audit: {auditor.files_named} files are named, none was checked: give --files URL", err=True)
+    elif auditor.files_named:
+        click.echo(f"audit: {auditor.files_named} files fetched")
     return len(report.differences)
 
 

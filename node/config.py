@@ -81,7 +81,7 @@ def check(config: Config) -> None:
         raise SetupError(f"--ipfs {config.ipfs}: want {EMBEDDED}, or http(s)://HOST:PORT of an IPFS daemon's RPC")
     if config.upload_bytes_max < 1:
         raise SetupError(f"--upload-max {config.upload_bytes_max}: want 1 byte or more")
-    if config.public_url is not None and not _is_base_url(config.public_url):
+    if config.public_url is not None and not is_base_url(config.public_url):
         raise SetupError(f"--public-url {config.public_url}: want an http(s) URL such as https://trace.example.com")
 
 
@@ -92,7 +92,8 @@ def _is_daemon_url(text: str) -> bool:
     return parts.username is None and parts.path in ("", "/") and not parts.query and not parts.fragment
 
 
-def _is_base_url(text: str) -> bool:
+def is_base_url(text: str) -> bool:
+    """Whether paths can be put behind a text to make addresses."""
     return _is_http_url(text) and text.isprintable() and not any(character in text for character in " ?#")
 
 

@@ -74,6 +74,35 @@ class Link:
     tree_bytes: int
 
 
+class ChunkDigests:
+    """sha2-256 of every CHUNK_BYTES of a stream, which give its CID."""
+
+    def __init__(self) -> None:
+        self._done: list[bytes] = []
+        self._open = hashlib.sha256()
+        self._filled = 0
+        self.size = 0
+
+    def update(self, data: bytes) -> None:
+        """Take in the next bytes."""
+        self.size += len(data)
+        view = memoryview(data)
+        while view:
+            piece = view[: CHUNK_BYTES - self._filled]
+            self._open.update(piece)
+            self._filled += len(piece)
+            view = view[len(piece) :]
+            if self._filled == CHUNK_BYTES:
+                self._done.append(self._open.digest())
+                self._open, self._filled = hashlib.sha256(), 0
+
+    def finish(self) -> tuple[bytes, ...]:
+        """All digests; an empty stream has one, of nothing."""
+        if self._filled or not self._done:
+            self._done.append(self._open.digest())
+        return tuple(self._done)
+
+
 def of_raw(block: bytes) -> Cid:
     """The CID of one raw block."""
     return Cid(RAW, hashlib.sha256(block).digest())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
+from node.domain import cid as cids
 from node.domain import limits
 from node.errors import Reason, invalid
 
@@ -19,6 +22,10 @@ OCTETS = "application/octet-stream"
 TEXT_UTF8 = "text/plain; charset=utf-8"
 
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,62}/[a-z0-9][a-z0-9!#$&^_.+-]{0,62}", re.ASCII)
+# Up to the CID no part of an address is looked at: which gateway stands in it makes no difference.
+_ADDRESS = re.compile(
+    r"(?:ipfs://|https?://[^\s\"'<>/]{1,255}/(?:[^\s\"'<>/]{1,255}/){0,8}ipfs/)(b[a-z2-7]{58})(?![a-z0-9])"
+)
 _DRIVE = re.compile(r"[A-Za-z]:")
 _SAME_TYPE = {
     "image/jpg": "image/jpeg",
@@ -123,6 +130,32 @@ def _is_base64(value: str) -> bool:
     if value.lower() not in ("", "base64", "identity"):
         raise invalid("mds[encoding]", value, "base64, identity, or no such pair")
     return value.lower() == "base64"
+
+
+def named_in(form: bytes) -> tuple[str, ...]:
+    """The CIDs of the files that a form names, as ``ipfs://CID`` or ``http(s)://…/ipfs/CID`` in any text of it.
+
+    In the order of the form's members, each once. Of what is no form, nothing.
+    """
+    if b"ipfs" not in form and b"\\u" not in form:
+        return ()
+    try:
+        waiting = [json.loads(form, parse_int=str, parse_float=str)]
+    except (ValueError, RecursionError):
+        return ()
+    found: dict[str, None] = {}
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend(reversed(value.values()))
+        elif isinstance(value, list):
+            waiting.extend(reversed(value))
+        elif isinstance(value, str):
+            for match in _ADDRESS.finditer(value):
+                with suppress(cids.NoCid):
+                    cids.parse(match[1])
+                    found[match[1]] = None
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

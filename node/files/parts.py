@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from pathlib import Path
 from aleph_cid import CidHasher
 
 from node.domain import cid as cids
-from node.domain.cid import CHUNK_BYTES
+from node.domain.cid import ChunkDigests
 
 FOLDER = "parts"
 
@@ -26,33 +25,6 @@ class Part:
     size: int
     digests: tuple[bytes, ...]
     """The sha2-256 digests of the chunks, from which the CID follows."""
-
-
-class ChunkDigests:
-    """sha2-256 of every CHUNK_BYTES of a stream."""
-
-    def __init__(self) -> None:
-        self._done: list[bytes] = []
-        self._open = hashlib.sha256()
-        self._filled = 0
-
-    def update(self, data: bytes) -> None:
-        """Take in the next bytes."""
-        view = memoryview(data)
-        while view:
-            piece = view[: CHUNK_BYTES - self._filled]
-            self._open.update(piece)
-            self._filled += len(piece)
-            view = view[len(piece) :]
-            if self._filled == CHUNK_BYTES:
-                self._done.append(self._open.digest())
-                self._open, self._filled = hashlib.sha256(), 0
-
-    def finish(self) -> tuple[bytes, ...]:
-        """All digests; an empty stream has one, of nothing."""
-        if self._filled or not self._done:
-            self._done.append(self._open.digest())
-        return tuple(self._done)
 
 
 class Parts:

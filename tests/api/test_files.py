@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import random
 import socket
 import sqlite3
@@ -19,6 +20,8 @@ import httpx
 import pytest
 from aleph_cid import CidHasher
 
+from node.api.client import NodeClient
+from node.wire.vtrace.v1 import service_pb2 as wire
 from tests.support import people
 from tests.support.node import RunningNode, eventually, running
 from tests.support.people import Person
@@ -500,3 +503,31 @@ def test_verify_of_no_data_directory_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "no node has its data there" in done.stderr
     assert not (tmp_path / "none").exists()
+
+
+def test_files_are_listed_with_the_circ_and_audited(tmp_path: Path) -> None:
+    data_dir = tmp_path / "d"
+    with running(data_dir) as node:
+        maker = people.maker(node.client)
+        (goods_id,) = maker.goods(1)
+        url = upload(maker.boss.client, message(random_bytes(300_000)))
+        small = upload(maker.boss.client, message(b"sheet")).rpartition("/")[2]
+        form = json.dumps({"photo": url, "sheet": f"ipfs://{small}"}).encode()
+        maker.boss.call("CreateCirc", goods_id=goods_id, circ_type=1, form_value=form)
+        people.settled(node.client, goods_id)
+        with NodeClient(node.ready["grpc"]) as client:
+            (_, record) = client.call("GetCirc", wire.GetCircRequest(goods_id=goods_id)).circ_records
+        assert list(record.files) == [url.rpartition("/")[2], small]
+
+        def audit(*options: str) -> tuple[int, list[str]]:
+            where = ("--node", node.ready["grpc"], "--rpc", node.rpc_url, "--contract", node.ready["contract"])
+            done = node.command("audit", *where, "--all", *options)
+            return done.returncode, done.stdout.splitlines()
+
+        assert audit() == (0, ["audit: 1 goods, 2 circs, 0 pending, 0 differences", "audit: 2 files fetched"])
+        (path,) = (data_dir / "files").rglob(small)
+        path.write_bytes(b"sheat")
+        code, lines = audit("--files", f"http://{node.ready['http']}")
+        assert code == 1
+        assert f"names the file {small}: it can't be had" in lines[0]
+        assert audit("--files", "http://127.0.0.1:9")[0] == 2

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 import pytest
 
-from node.domain.files import PAIRS_MAX, Described, Served, described, served
+from node.domain.files import PAIRS_MAX, Described, Served, described, named_in, served
 from node.errors import VTraceError
 
 OCTETS = Served("application/octet-stream", inline=False)
@@ -89,3 +92,36 @@ def test_pairs_are_bounded_and_keys_stand_once() -> None:
 )
 def test_a_file_is_served_by_what_it_is(sniffed: str, declared: str, expected: Served) -> None:
     assert served(sniffed, declared) == expected
+
+
+CID = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
+OTHER = "bafybeibhvyzkbgvrdcuozviaifz2h474jav5nig7nzlbsqxsxgijvrmura"
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (b"", ()),
+        (b"{}", ()),
+        (b"no form: ipfs://" + CID.encode(), ()),
+        (b'{"a":' * 10_000 + b'"ipfs"', ()),
+        ({"photo": f"ipfs://{CID}"}, (CID,)),
+        ({"photo": f"see http://127.0.0.1:8080/ipfs/{CID}, please"}, (CID,)),
+        ({"photo": f"https://trace.example.com/files/ipfs/{CID}?download"}, (CID,)),
+        ({"b": [{"c": f"ipfs://{OTHER}"}], "a": f"ipfs://{CID} ipfs://{OTHER}"}, (OTHER, CID)),
+        ({"a": CID}, ()),
+        ({f"ipfs://{CID}": 1}, ()),
+        ({"a": f"ipfs://{CID}x"}, ()),
+        ({"a": f"ipfs://{CID[:-1]}"}, ()),
+        ({"a": f"ipfs://{CID[:-1]}v"}, ()),
+        ({"a": "https://h/" + "a/" * 30_000}, ()),
+        ({"a": "https://" * 8_000}, ()),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_the_files_that_a_form_names(form: dict[str, object] | bytes, expected: tuple[str, ...]) -> None:
+    packed = form if isinstance(form, bytes) else json.dumps(form).encode()
+    began = time.perf_counter()
+    assert named_in(packed) == expected
+    assert named_in(packed.replace(b"/", b"\\/").replace(b"ipfs", b"\\u0069pfs")) == expected
+    assert time.perf_counter() - began < 0.5

@@ -6,6 +6,7 @@ comes of it; none of them asks anybody.
 """
 
 from node.flow.audit.auditor import Auditor, Progress, Report
+from node.flow.audit.files import FileSource
 from node.flow.audit.findings import Difference, What
 from node.flow.audit.shown import (
     AuditImpossible,
@@ -21,6 +22,7 @@ __all__ = [
     "AuditImpossible",
     "Auditor",
     "Difference",
+    "FileSource",
     "NodeView",
     "Progress",
     "Report",

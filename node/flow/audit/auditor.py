@@ -3,7 +3,7 @@
 1. The chain answers, and the code at the contract's address is the code that this auditor knows, made for this
    chain and this address. From there on the contract's word counts.
 2. For some goods at a time: the head is taken, the contract's logs are read up to it, then the node shows the
-   goods, then the chain says what it has of them at that head. Steps 3 to 12 are in rules.py.
+   goods, then the chain says what it has of them at that head. Steps 3 to 12 are in rules.py, step 13 in files.py.
 
 What honest movement could explain is no difference. The head is taken before the node is asked: a node that hides
 nothing then shows at least what the chain had at that head, and what came later waits. Goods that differ, and goods
@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from node.chain import contract
 from node.chain.rpc import Block, Chain, ChainUnavailable
 from node.domain.model import GOODS_ID_MAX
 from node.flow.audit.facts import Facts
+from node.flow.audit.files import FileCheck, FileSource
 from node.flow.audit.findings import Difference, Verdict, What
 from node.flow.audit.reading import LOG_BLOCKS_MAX, Reading
 from node.flow.audit.rules import is_hash, judge
@@ -59,21 +60,36 @@ class Auditor:
     """Audits a node against a contract. Trusts the chain's endpoint and the address, and nothing that the node says.
 
     Step 1 is done at once: AuditImpossible if there is no such contract. ``first_block`` is where its logs begin;
-    without it the auditor looks for the block, and where the endpoint can't tell begins with block 0.
+    without it the auditor looks for the block, and where the endpoint can't tell begins with block 0. ``files`` is
+    where the files come from that circs name; without it they are not checked.
     """
 
-    def __init__(self, node: NodeView, chain: Chain, address: str, *, first_block: int | None = None) -> None:
+    def __init__(
+        self,
+        node: NodeView,
+        chain: Chain,
+        address: str,
+        *,
+        first_block: int | None = None,
+        files: FileSource | None = None,
+    ) -> None:
         if not _ADDRESS.fullmatch(address):
             raise AuditImpossible(f"contract {address!r}: want an address, 0x and 40 hex digits")
         self._node = node
         self._chain = chain
         self._address = address
+        self._files = FileCheck(files)
         try:
             self.chain_id = chain.chain_id()
             self._check_code()
             self._first_block = self._find_first_block() if first_block is None else first_block
         except ChainUnavailable as fault:
             raise _unavailable(fault) from fault
+
+    @property
+    def files_named(self) -> int:
+        """How many files the audited circs name."""
+        return self._files.named
 
     def audit(self, goods_ids: Sequence[int], progress: Progress | None = None) -> Report:
         """Audit the goods with these ids, each once. AuditImpossible if goods are nobody's: the id is wrong."""
@@ -102,6 +118,7 @@ class Auditor:
                     verdicts[goods_id] = verdict
                     tell(len(verdicts), len(goods_ids))
             if doubtful:
+                self._files.look_again()
                 # With the logs of circs every difference can be named.
                 for goods_id, verdict in self._pass(self._reading(with_circs=True), doubtful):
                     if verdict is None:
@@ -146,7 +163,11 @@ class Auditor:
         for goods_id, answer, facts in zip(
             goods_ids, answers, reading.facts(list(zip(goods_ids, named, strict=True)), head), strict=True
         ):
-            verdicts.append(_verdict(goods_id, answer, facts))
+            verdict = _verdict(goods_id, answer, facts)
+            if isinstance(answer, ShownGoods):
+                wrong = tuple(self._files.differences(goods_id, answer))
+                verdict = replace(verdict, differences=(*verdict.differences, *wrong))
+            verdicts.append(verdict)
         return verdicts
 
     def _reading(self, *, with_circs: bool) -> Reading:

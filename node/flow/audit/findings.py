@@ -31,6 +31,7 @@ class What(StrEnum):
     LEFT_OUT = "left-out"
     HOLDER = "holder"
     PRODUCT = "product"
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True)
