@@ -59,7 +59,9 @@ def _contents(first: wire.UploadRequest, others: Iterable[wire.UploadRequest]) -
     for message in others:
         if message.mds:
             raise invalid("mds", f"{len(message.mds)} pairs in a later message", "metadata in the first message only")
-        yield message.content
+        content = message.content
+        del message
+        yield content
 
 
 def _decoded(content: Iterable[bytes], said: Described) -> Iterable[bytes]:

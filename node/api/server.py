@@ -29,6 +29,9 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_metadata_size", 16 * 1024),
     ("grpc.so_reuseport", 0),
+    # The window of a stream is this and no more, else gRPC lets it grow and large messages pile up in memory.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1024 * 1024),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
 )
 

@@ -14,7 +14,7 @@ from node.errors import Reason, Status, VTraceError
 
 IDLE_SECONDS_MAX = 30.0
 STREAM_SECONDS_MAX = 3_600.0
-QUEUED_MAX = 2
+QUEUED_MAX = 1
 _POLL_SECONDS = 0.5
 
 
@@ -57,7 +57,10 @@ class Incoming:
                     return
                 if kind == "broken":
                     raise BrokenStream
-                yield message
+                # Messages are large; none may be held here while the reader works on it.
+                held = [message]
+                del message
+                yield held.pop()
         finally:
             self._closed.set()
 
@@ -79,6 +82,7 @@ class Incoming:
             for message in self._messages:
                 if not self._put(("message", message)):
                     return
+                del message
             self._put(("end", None))
         except Exception:  # noqa: BLE001 (gRPC raises a bare Exception when the caller went away)
             self._put(("broken", None))
