@@ -40,6 +40,7 @@ from node.flow.query import Query
 from node.flow.record import Recorder
 from node.flow.submit import Sender
 from node.flow.worker import Worker
+from node.page.rpc import RpcEndpoint
 from node.page.site import Site
 from node.store import keys
 from node.store import people as users
@@ -120,9 +121,7 @@ class Node:
             self._rpc = self._open_chain(key)
             opened.callback(self._rpc.close)
             chain = Chain(self._rpc)
-            self._ledger = _when_reachable(
-                lambda: open_ledger(self._store, chain, key), config.chain, stopping or threading.Event()
-            )
+            self._ledger = _when_reachable(lambda: open_ledger(self._store, chain, key), stopping or threading.Event())
             self._workers(chain)
             keeper = open_files(config)
             opened.callback(keeper.close)
@@ -167,7 +166,7 @@ class Node:
         submitted = self._sender.wake
         actors = Actors(self._ledger, seal)
         self.people = people = People(self._store, seal, clock, role_changed=actors.keep_in_step, submitted=submitted)
-        recorder = Recorder(self._store, self._ledger, actors, clock, submitted)
+        self.recorder = recorder = Recorder(self._store, self._ledger, actors, clock, submitted)
         products = Products(self._store, recorder, clock, submitted)
         query = Query(self._store, chain, self._ledger)
         with self._store.write():
@@ -181,9 +180,11 @@ class Node:
             FilesServicer(files, self._public_url),
             Offline(),
         )
+        is_embedded = self._config.chain == EMBEDDED
+        endpoint = RpcEndpoint(self._rpc, self._ledger.contract) if is_embedded else None
         server = Server(self._config.grpc, servicers, tokens)
         try:
-            return server, Site(self._config.http, self._rpc if self._config.chain == EMBEDDED else None, files)
+            return server, Site(self._config.http, endpoint, files)
         except SetupError:
             server.stop(0)
             raise
@@ -256,7 +257,7 @@ def _given_key(config: Config) -> bytes | None:
     return key
 
 
-def _when_reachable(find: Callable[[], Ledger], url: str, stopping: threading.Event) -> Ledger:
+def _when_reachable(find: Callable[[], Ledger], stopping: threading.Event) -> Ledger:
     """Wait, within a bound, for a chain that starts at the same time as the node."""
     deadline, pause, told = time.monotonic() + CHAIN_WAIT_SECONDS, 0.2, False
     while True:
@@ -264,7 +265,7 @@ def _when_reachable(find: Callable[[], Ledger], url: str, stopping: threading.Ev
             return find()
         except ChainUnavailable as fault:
             if time.monotonic() + pause > deadline:
-                raise SetupError(f"--chain {url}: no answer within {CHAIN_WAIT_SECONDS} s: {fault}") from fault
+                raise SetupError(f"--chain: no answer within {CHAIN_WAIT_SECONDS} s: {fault}") from fault
             if not told:
                 log.warning("waiting up to %d s for the chain: %s", CHAIN_WAIT_SECONDS, fault)
                 told = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import signal
 import sys
@@ -84,6 +85,8 @@ def main() -> None:
 
     Every option can also be set in the environment: --data-dir is VTRACE_DATA_DIR, and so on.
     """
+    # Whatever the command writes is for its user alone: phones, names and keys stand in it.
+    os.umask(0o077)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
 
 
@@ -274,6 +277,7 @@ def play_demo(node_address: str | None, rpc: str | None, contract: str | None, d
     if node_address is not None:
         if rpc is None or contract is None or data_dir is None:
             raise click.UsageError("with --node, name --rpc, --contract and --data-dir of that node too")
+        _check_used(data_dir)
         _play(node_address, rpc, contract, _people(data_dir, None).grant)
         return
     from tempfile import TemporaryDirectory
@@ -384,8 +388,14 @@ def admin_create(data_dir: Path, master_key: Path | None, phone: str, nickname: 
 @click.argument("role")
 def admin_grant(data_dir: Path, master_key: Path | None, username: str, role: str) -> None:
     """Give USERNAME the ROLE normal, transporter, examiner or admin."""
+    _check_used(data_dir)
     user = _people(data_dir, master_key).grant(username, role)
     click.echo(f"{user.username} is {user.role.value}")
+
+
+def _check_used(data_dir: Path) -> None:
+    if not Config(data_dir=data_dir).index_path.exists():
+        raise SetupError(f"--data-dir {data_dir}: no node keeps its data there; name the directory of the node")
 
 
 def _people(data_dir: Path, master_key: Path | None) -> Any:

@@ -77,6 +77,11 @@ def check(config: Config) -> None:
         raise SetupError(f"--chain {config.chain}: want {EMBEDDED}, or the http(s) URL of a JSON-RPC endpoint")
     if config.confirmations is not None and not 1 <= config.confirmations <= CONFIRMATIONS_MAX:
         raise SetupError(f"--confirmations {config.confirmations}: want 1 to {CONFIRMATIONS_MAX}")
+    if config.chain == EMBEDDED and config.depth != CONFIRMATIONS_EMBEDDED:
+        raise SetupError(
+            f"--confirmations {config.confirmations}: the embedded chain mines when there is something to mine, "
+            "so nothing would ever stand on the last blocks; want 1"
+        )
     if config.ipfs != EMBEDDED and not _is_daemon_url(config.ipfs):
         raise SetupError(f"--ipfs {config.ipfs}: want {EMBEDDED}, or http(s)://HOST:PORT of an IPFS daemon's RPC")
     if config.upload_bytes_max < 1:

@@ -127,6 +127,10 @@ class SetupError(Exception):
     """The node can't start or a command can't run as asked; the message says what to do about it."""
 
 
+class IndexUnavailable(Exception):
+    """The index can't be read or written for now: it is locked by another program, or its disk is full."""
+
+
 def shown(value: object) -> str:
     """A value as an error may show it: printable and short."""
     text = value if isinstance(value, str) else repr(value)

@@ -9,30 +9,43 @@ find_python() {
   local candidate
   for candidate in "${PYTHON:-}" python3.11 python3.12 python3.13 python3; do
     [ -n "$candidate" ] || continue
-    if "$candidate" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
       printf '%s\n' "$candidate"
       return
     fi
   done
-  die "no Python 3.11 or newer with venv found; install one, or name it: PYTHON=/path/to/python3 $0"
+  die "no Python 3.11 or newer with venv and pip found; install one (Debian: apt install python3-venv)," \
+    "or name it: PYTHON=/path/to/python3 $0"
 }
+
+# state_of LOCK: what .venv holds once the packages of LOCK and this checkout are in it.
+state_of() { printf '%s %s %s\n' "$1" "$(cat "$1" pyproject.toml | cksum)" "$PWD"; }
 
 # set_up_python LOCK: the packages of a lock file, and this project itself, in .venv.
 set_up_python() {
   local lock=$1 stamp=.venv/.stamp python
-  local want
-  want="$(cat "$lock" pyproject.toml | cksum) $lock $PWD"
-  # What the development lock installed serves the smaller one too.
-  if [ -f "$stamp" ] && { grep -qxF "$want" "$stamp"; }; then return; fi
-  if [ ! -x .venv/bin/python ]; then
+  if [ -f "$stamp" ]; then
+    case "$(cat "$stamp")" in
+      # What the development lock installs serves the smaller one too.
+      "$(state_of "$lock")" | "$(state_of requirements-dev.lock)") return ;;
+    esac
+    rm "$stamp"
+  fi
+  if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     python=$(find_python)
     say "making the virtual environment .venv with $("$python" --version)"
+    rm -rf .venv
     "$python" -m venv .venv
   fi
   say "installing the Python packages of $lock (about half a minute)"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-  printf '%s\n' "$want" >> "$stamp"
+  state_of "$lock" > "$stamp"
+}
+
+need_node() {
+  command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)' \
+    || die "Node.js 20 or newer with npm not found; the tests need it for the chains that they start"
 }
 
 # set_up_node: the npm packages that tests and the contract's compiler need.
@@ -47,7 +60,7 @@ install_npm() {
   shift
   want="$(cksum < "$folder/package-lock.json")"
   if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then return; fi
-  command -v npm >/dev/null || die "npm not found; install Node.js 20 or newer"
+  need_node
   say "installing the npm packages of ${folder#./}/package-lock.json"
   (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error "$@")
   printf '%s\n' "$want" > "$stamp"

@@ -181,9 +181,10 @@ def _under_a_file(tmp_path: Path) -> str:
     return str(tmp_path / "file" / "d")
 
 
+CREATE = ["admin", "create", "--phone", "13800138000", "--password", "a good password"]
 COMMAND_LINES: list[Callable[[str], list[str]]] = [
     lambda data_dir: ["serve", "--data-dir", data_dir],
-    lambda data_dir: ["admin", "grant", "u1", "examiner", "--data-dir", data_dir],
+    lambda data_dir: [*CREATE, "--data-dir", data_dir],
 ]
 
 
@@ -199,6 +200,14 @@ def test_a_master_key_that_is_not_there_is_refused(tmp_path: Path) -> None:
     for line in COMMAND_LINES:
         result = CliRunner().invoke(main, [*line(str(tmp_path / "d")), "--master-key", str(path)])
         assert (result.exit_code, result.output) == (1, f"Error: master key {path}: No such file or directory\n")
+
+
+def test_a_role_is_not_given_where_no_node_is(tmp_path: Path) -> None:
+    data_dir = tmp_path / "d"
+    result = CliRunner().invoke(main, ["admin", "grant", "u1", "examiner", "--data-dir", str(data_dir)])
+    assert result.exit_code == 1
+    assert "no node keeps its data there" in result.output
+    assert not data_dir.exists()
 
 
 def test_an_index_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from google.protobuf.wrappers_pb2 import BytesValue, Int32Value, Int64Value, Str
 from node.domain import records
 from node.domain.files import named_in
 from node.domain.model import CircStatus
+from node.errors import invalid
 from node.wire.circ.v1 import circ_pb2 as circ
 from node.wire.goods.v1 import goods_pb2 as goods
 from node.wire.iam.v1 import iam_pb2 as iam
@@ -30,8 +31,10 @@ def timestamp(micros: int) -> Timestamp:
     return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1_000)
 
 
-def micros(value: Timestamp) -> int:
+def micros(field: str, value: Timestamp) -> int:
     """A Timestamp as microseconds since 1970; what is finer is dropped."""
+    if not 0 <= value.nanos < 1_000_000_000:
+        raise invalid(f"{field}.nanos", value.nanos, "0 to 999999999")
     return int(value.seconds * 1_000_000 + value.nanos // 1_000)
 
 

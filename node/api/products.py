@@ -28,7 +28,7 @@ class ProductsServicer:
 
     def CreateGoodsSerial(self, caller: User, request: wire.CreateGoodsSerialRequest) -> wire.CreateGoodsSerialResponse:
         """A new serial."""
-        when = convert.micros(request.product_time) if request.HasField("product_time") else None
+        when = convert.micros("product_time", request.product_time) if request.HasField("product_time") else None
         serial_id = self._products.create_serial(caller, request.class_id, when)
         return wire.CreateGoodsSerialResponse(serial_id=convert.number(serial_id))
 
@@ -72,7 +72,7 @@ class ProductsServicer:
         self._products.change_serial(
             caller,
             given.ID.value,
-            product_time=convert.micros(given.timestamp) if given.HasField("timestamp") else None,
+            product_time=convert.micros("serial.timestamp", given.timestamp) if given.HasField("timestamp") else None,
             state=given.state.value if given.HasField("state") else None,
             class_id=goods_class.ID.value if goods_class.HasField("ID") else None,
         )

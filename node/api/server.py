@@ -8,6 +8,7 @@ from concurrent import futures
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
@@ -15,11 +16,12 @@ from grpc_status import rpc_status
 from node.api.auth import ANYONE, NEEDS, Tokens, require
 from node.api.status import to_status
 from node.api.streams import Incoming
-from node.errors import Reason, SetupError, Status, VTraceError
+from node.errors import IndexUnavailable, Reason, SetupError, Status, VTraceError, invalid
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 THREADS = 32
 CONCURRENT_RPCS_MAX = 512
+RETRY_SECONDS = 5
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 
 log = logging.getLogger(__name__)
@@ -80,32 +82,39 @@ def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens) -> Any:
     servicer = next(one for one in servicers if hasattr(one, name))
     answer: Callable[..., Any] = getattr(servicer, name)
     needs = NEEDS[name]
+    failed: Reason = servicer.failed
+    request_class = getattr(wire, method.input_type.name)
+
+    def parsed(message: bytes) -> Any:
+        try:
+            return request_class.FromString(message)
+        except DecodeError:
+            raise invalid("request", f"{len(message)} bytes", f"a message {request_class.DESCRIPTOR.name}") from None
 
     def handle(request: Any, context: grpc.ServicerContext) -> Any:
         try:
+            given = map(parsed, request) if method.client_streaming else parsed(request)
             if needs is ANYONE:
-                return answer(request)
+                return answer(given)
             caller = tokens.caller(_authorization(context))
             require(caller, needs, name)
-            return answer(caller, Incoming(request, context) if method.client_streaming else request)
+            return answer(caller, Incoming(given, context) if method.client_streaming else given)
         except VTraceError as fault:
             refusal = fault
+        except IndexUnavailable:
+            log.exception("%s found no index", name)
+            refusal = VTraceError(
+                failed, "the node's index is busy: try again", status=Status.UNAVAILABLE, retry_seconds=RETRY_SECONDS
+            )
         except Exception:
             log.exception("%s failed", name)
-            refusal = VTraceError(
-                _failed(servicer), f"{name} failed inside the node; its log says why", status=Status.INTERNAL
-            )
+            refusal = VTraceError(failed, f"{name} failed inside the node; its log says why", status=Status.INTERNAL)
         context.abort_with_status(rpc_status.to_status(to_status(refusal)))
         raise AssertionError("abort returned")
 
     make = grpc.stream_unary_rpc_method_handler if method.client_streaming else grpc.unary_unary_rpc_method_handler
-    request_class = getattr(wire, method.input_type.name)
-    return make(handle, request_class.FromString, lambda response: response.SerializeToString())
-
-
-def _failed(servicer: Any) -> Reason:
-    reason: Reason = servicer.failed
-    return reason
+    # The message is parsed by the handler, so that rubbish meets the same error path as everything else.
+    return make(handle, None, lambda response: response.SerializeToString())
 
 
 def _authorization(context: grpc.ServicerContext) -> str | None:

@@ -57,6 +57,8 @@ class Incoming:
                     return
                 if kind == "broken":
                     raise BrokenStream
+                if kind == "refused":
+                    raise message
                 # Messages are large; none may be held here while the reader works on it.
                 held = [message]
                 del message
@@ -84,6 +86,8 @@ class Incoming:
                     return
                 del message
             self._put(("end", None))
+        except VTraceError as refusal:
+            self._put(("refused", refusal))
         except Exception:  # noqa: BLE001 (gRPC raises a bare Exception when the caller went away)
             self._put(("broken", None))
 

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+from node.errors import shown
+
 FORM_BYTES_MAX = 65_536
 FORM_DEPTH_MAX = 32
 SALT_BYTES = 16
@@ -43,7 +45,13 @@ def form_fault(form: bytes) -> str | None:
         return f"{len(form)} bytes, want at most {FORM_BYTES_MAX}"
     try:
         # Numbers stay as they are written: JSON sets them no bounds, Python's integers do.
-        value = json.loads(form.decode("utf-8"), parse_constant=_no_constant, parse_int=str, parse_float=str)
+        value = json.loads(
+            form.decode("utf-8"),
+            parse_constant=_no_constant,
+            parse_int=str,
+            parse_float=str,
+            object_pairs_hook=_each_name_once,
+        )
     except UnicodeDecodeError as fault:
         return f"not UTF-8 at byte {fault.start}, want a UTF-8 JSON object"
     except RecursionError:
@@ -73,6 +81,15 @@ def _depth(value: Any) -> int:
         depth += bool(inner)
         level = [each for one in inner for each in (one.values() if isinstance(one, dict) else one)]
     return depth
+
+
+def _each_name_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Of a name that stands twice one reader shows the first value and another the last, under one digest.
+    value = dict(members)
+    if len(value) < len(members):
+        names = [name for name, _ in members]
+        raise ValueError(f"{shown(next(name for name in names if names.count(name) > 1))} stands twice in one object")
+    return value
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -125,7 +142,7 @@ class ProduceForm:
     def from_bytes(cls, form: bytes) -> ProduceForm:
         """Read a form that ``to_bytes`` wrote; raises ValueError for any other."""
         try:
-            value = json.loads(form)
+            value = json.loads(form, object_pairs_hook=_each_name_once)
             return cls(
                 ProducedClass(**value["class"]),
                 ProducedSerial(**value["serial"]),

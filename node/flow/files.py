@@ -14,6 +14,7 @@ from node.errors import Reason, Status, VTraceError, invalid
 from node.files.keeper import ContentDamaged, ContentMissing, FileKeeper, KeeperUnavailable
 from node.files.parts import Part
 from node.files.sniff import HEAD_BYTES, sniff
+from node.flow.callers import fresh
 from node.store import files
 from node.store.db import Store
 
@@ -83,7 +84,7 @@ class Files:
             if not is_there():
                 raise Broken
             with self._store.write():
-                files.add(record, caller.id)
+                files.add(record, fresh(caller).id)
 
         try:
             self._keeper.keep(part, remember)

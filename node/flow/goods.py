@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from node.clock import Clock
 from node.domain import limits
 from node.domain.form import ProducedClass, ProducedOrg, ProducedSerial, ProduceForm, rfc3339
-from node.domain.model import CircType
+from node.domain.model import GOODS_ID_MAX, CircType
 from node.domain.records import Goods, GoodsClass, Org, Serial, User
 from node.errors import Reason, denied, invalid, not_found
 from node.flow.callers import fresh
@@ -19,6 +19,23 @@ from node.store.db import Store
 
 STATE_START = "active"
 PRODUCT_TIME_MIN_MICROS = int(datetime(1900, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+CREATE_FIELDS = {
+    "name": "goods_name",
+    "description": "goods_des",
+    "trademark": "tm",
+    "material_id": "material_id",
+    "state": "state",
+}
+UPDATE_FIELDS = {
+    "name": "class.name",
+    "description": "class.des",
+    "trademark": "class.tm",
+    "material_id": "class.material_id",
+    "state": "class.state",
+}
+"""The paths of a class's values in CreateGoodsClassRequest and UpdateClassRequest, as errors name them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +60,7 @@ class Products:
 
     def create_class(self, caller: User, name: str, description: bytes, material_id: int, trademark: str) -> int:
         """A new class of the caller's org; answers its id."""
-        columns = _class_columns(ClassChange(name, description, trademark, material_id))
+        columns = _class_columns(ClassChange(name, description, trademark, material_id), CREATE_FIELDS)
         with self._store.write():
             org = _org_of(fresh(caller))
             return products.add_class(
@@ -75,7 +92,7 @@ class Products:
             serial = self.own_serial(caller, serial_id)
             ids = products.add_goods(serial_id=serial.id, creator_id=caller.id, state=STATE_START, total=total)
             form = produce_form(serial, _org_of(caller)).to_bytes()
-            self._recorder.enrol(caller, CircType.PRODUCE, ids, "", form)
+            self._recorder.enrol(caller, CircType.PRODUCE, ids, "", form, is_first=True)
         self._submitted()
         return ids
 
@@ -120,7 +137,7 @@ class Products:
 
     def change_class(self, caller: User, class_id: int, change: ClassChange) -> None:
         """Change a class; once goods of it exist, only its state."""
-        columns = _class_columns(change)
+        columns = _class_columns(change, UPDATE_FIELDS)
         with self._store.write():
             known = self.own_class(fresh(caller), class_id)
             before = {
@@ -180,20 +197,20 @@ def produce_form(serial: Serial, org: Org) -> ProduceForm:
     )
 
 
-def _class_columns(change: ClassChange) -> dict[str, object]:
+def _class_columns(change: ClassChange, fields: dict[str, str]) -> dict[str, object]:
     columns: dict[str, object] = {}
     if change.name is not None:
-        columns["name"] = limits.name("name", change.name, Reason.INVALID_PARAMS, limits.LONG_NAME_LENGTH_MAX)
+        columns["name"] = limits.name(fields["name"], change.name, Reason.INVALID_PARAMS, limits.LONG_NAME_LENGTH_MAX)
     if change.description is not None:
-        columns["description"] = limits.text("des", change.description, Reason.INVALID_PARAMS)
+        columns["description"] = limits.text(fields["description"], change.description, Reason.INVALID_PARAMS)
     if change.trademark is not None:
-        columns["trademark"] = limits.optional_name("tm", change.trademark, Reason.INVALID_PARAMS)
+        columns["trademark"] = limits.optional_name(fields["trademark"], change.trademark, Reason.INVALID_PARAMS)
     if change.material_id is not None:
-        if not 0 <= change.material_id <= limits.INT32_MAX:
-            raise invalid("material_id", change.material_id, "0 (none) or a material's id")
+        if not 0 <= change.material_id <= GOODS_ID_MAX:
+            raise invalid(fields["material_id"], change.material_id, "0 (none) or a material's id")
         columns["material_id"] = change.material_id
     if change.state is not None:
-        columns["state"] = limits.name("state", change.state, Reason.INVALID_PARAMS)
+        columns["state"] = limits.name(fields["state"], change.state, Reason.INVALID_PARAMS)
     return columns
 
 

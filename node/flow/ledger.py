@@ -107,6 +107,7 @@ def open_ledger(store: Store, chain: Chain, key: bytes) -> Ledger:
     gas_max = min(contract.GAS_MAX, head.gas_limit // 2)
     if "contract" in known:
         _check_deployed(chain, chain_id, known["contract"])
+        _check_nonce(chain, address)
         return Ledger(chain_id=chain_id, address=known["contract"], signer_key=key, gas_max=gas_max, fees=fees)
     gas = contract.DEPLOY_GAS
     need = gas * fees.max_fee_per_gas
@@ -127,6 +128,16 @@ def open_ledger(store: Store, chain: Chain, key: bytes) -> Ledger:
         store.remember(chain_id=str(chain_id), genesis=genesis.hash, signer=address, contract=ledger.contract)
         ledger.enrol(TxKind.DEPLOY, contract.deploy_data(address, address), gas, first_nonce=nonce)
     return ledger
+
+
+def _check_nonce(chain: Chain, address: str) -> None:
+    """Refuse an index that is older than the chain, such as one from a backup: its next nonces are used up."""
+    used, following = chain.transaction_count(address), outbox.next_nonce(address)
+    if following is not None and used > following:
+        raise SetupError(
+            f"the chain has {used} transactions of signer {address}, this index knows of {following}: it is an older "
+            "copy, or the key signed elsewhere too; start with the newest copy of the data directory"
+        )
 
 
 def _check_deployed(chain: Chain, chain_id: int, address: str) -> None:

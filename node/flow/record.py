@@ -14,7 +14,7 @@ from node.clock import Clock
 from node.domain import custody
 from node.domain.custody import CustodyError, GoodsState
 from node.domain.form import SALT_BYTES, form_digest
-from node.domain.model import Circ, CircType, ranges_of
+from node.domain.model import Circ, CircType, ids_of, ranges_of
 from node.domain.records import TxKind, User
 from node.errors import Reason, Status, VTraceError, denied, invalid, not_found
 from node.flow.actors import Actors, Operator
@@ -59,9 +59,19 @@ class Recorder:
         return recorded
 
     def enrol(
-        self, caller: User, circ_type: CircType, goods_ids: Sequence[int], to: str, form: bytes
+        self,
+        caller: User,
+        circ_type: CircType,
+        goods_ids: Sequence[int],
+        to: str,
+        form: bytes,
+        *,
+        is_first: bool = False,
     ) -> list[Recorded]:
-        """``create`` for a caller that is inside ``Store.write()`` already and tells ``submitted`` itself."""
+        """``create`` for a caller that is inside ``Store.write()`` already and tells ``submitted`` itself.
+
+        ``is_first`` is said of the produce circ that makes goods, whose form is the node's own.
+        """
         self._ledger.refuse_if_full()
         caller = fresh(caller)
         receiver = self._receiver(caller, circ_type, to)
@@ -69,10 +79,11 @@ class Recorder:
         for goods_id in goods_ids:
             if goods_id not in known:
                 raise not_found(Reason.GOODS_NOT_FOUND, "goods_id", goods_id)
-            if circ_type is not CircType.PRODUCE and not known[goods_id][0].times:
+            if not is_first and not known[goods_id][0].times:
                 raise VTraceError(
                     Reason.NOT_OWNER,
-                    f"goods {goods_id} were never produced: their produce circ failed, record it again first",
+                    f"goods {goods_id} never came to be, since the chain refused their first produce circ: "
+                    "make other goods",
                     metadata={"goods_id": goods_id},
                 )
         operator = self._actors.of(caller)
@@ -81,7 +92,7 @@ class Recorder:
         cut = contract.cut(circ_type, ranges_of(goods_ids), self._ledger.gas_max)
         recorded = []
         for ranges in cut:
-            ids = tuple(goods_id for span in ranges for goods_id in span)
+            ids = tuple(ids_of(ranges))
             version = sum(states[goods_id].times for goods_id in ids)
             salt = secrets.token_bytes(SALT_BYTES)
             digest = form_digest(salt, form)

@@ -7,6 +7,7 @@ anywhere in here sends again at the next start.
 from __future__ import annotations
 
 import logging
+import time
 
 from node.chain.rpc import Chain, RefusalKind, SendRefusal
 from node.domain.records import OutboxTx, TxState
@@ -15,6 +16,8 @@ from node.store import outbox
 from node.store.db import Store
 
 BATCH_MAX = 100
+CONTRADICTION_SECONDS = 10.0
+"""How long a nonce must look used by somebody else: an endpoint may know of a block before its receipts."""
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +28,7 @@ class Sender:
     def __init__(self, store: Store, chain: Chain) -> None:
         self._store = store
         self._chain = chain
+        self._contradicted: tuple[str, float] | None = None
         self.sent = 0
 
     def resume(self) -> None:
@@ -66,10 +70,15 @@ class Sender:
             return False
         if self._chain.receipts([tx.tx_hash])[0] is not None:
             return True
-        raise LedgerFault(
-            f"nonce {tx.nonce} of signer {tx.signer} was used by another transaction than {tx.tx_hash}: "
-            "this key must sign for this node alone"
-        )
+        first, self._contradicted = self._contradicted, (tx.tx_hash, time.monotonic())
+        if first is not None and first[0] == tx.tx_hash:
+            self._contradicted = first
+            if time.monotonic() - first[1] >= CONTRADICTION_SECONDS:
+                raise LedgerFault(
+                    f"nonce {tx.nonce} of signer {tx.signer} was used by another transaction than {tx.tx_hash}: "
+                    "this key must sign for this node alone"
+                )
+        return False
 
 
 def _blocked(tx: OutboxTx, refusal: SendRefusal) -> TryLater:

@@ -1,19 +1,28 @@
-"""The embedded chain's read-only JSON-RPC at ``POST /rpc``, so that anyone can audit the node."""
+"""The embedded chain's read-only JSON-RPC at ``POST /rpc``, so that anyone can audit the node.
+
+Strangers' questions must leave the processor to the partners' records: few are answered at once, a request
+has a budget of time and of bytes, and ``eth_call`` asks the node's contract alone, with little gas, since
+what the EVM does for a call is not paid for by anybody.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from functools import partial
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from node.chain.embedded import READ_METHODS
 from node.chain.transport import (
     INTERNAL_ERROR,
+    INVALID_PARAMS,
     INVALID_REQUEST,
+    LIMIT_EXCEEDED,
     METHOD_NOT_FOUND,
     PARSE_ERROR,
     ChainUnavailable,
@@ -22,64 +31,96 @@ from node.chain.transport import (
 )
 
 BODY_BYTES_MAX = 1024 * 1024
+BODY_SECONDS_MAX = 10
 CALLS_MAX = 100
 THREADS = 2
+ANSWER_SECONDS_MAX = 5.0
+ANSWER_BYTES_MAX = 16 * 1024 * 1024
+CALL_GAS_MAX = 200_000
 
 
 class RpcEndpoint:
     """Answers JSON-RPC 2.0 requests, single or batched, with the methods that only read."""
 
-    def __init__(self, chain: JsonRpc) -> None:
+    def __init__(self, chain: JsonRpc, contract: str) -> None:
         self._chain = chain
-        # Strangers' questions must leave the processor to the partners' records.
+        self._contract = contract
         self._threads = CapacityLimiter(THREADS)
 
     async def answer(self, request: Request) -> Response:
         """One HTTP request."""
         body = b""
         try:
-            async for part in request.stream():
-                body += part
-                if len(body) > BODY_BYTES_MAX:
-                    error = RpcError(INVALID_REQUEST, f"request: want at most {BODY_BYTES_MAX} bytes")
-                    return JSONResponse(_answer(None, error), status_code=413)
+            async with asyncio.timeout(BODY_SECONDS_MAX):
+                async for part in request.stream():
+                    body += part
+                    if len(body) > BODY_BYTES_MAX:
+                        return _refused(413, INVALID_REQUEST, f"request: want at most {BODY_BYTES_MAX} bytes")
+        except TimeoutError:
+            return _refused(408, INVALID_REQUEST, f"request: want all of it within {BODY_SECONDS_MAX} s")
         except ClientDisconnect:
             return Response(status_code=400)
         try:
             asked = json.loads(body)
         except (ValueError, RecursionError):
-            return JSONResponse(_answer(None, RpcError(PARSE_ERROR, "request: not JSON")), status_code=400)
+            return _refused(400, PARSE_ERROR, "request: not JSON")
         calls = asked if isinstance(asked, list) else [asked]
         if not 1 <= len(calls) <= CALLS_MAX:
-            error = RpcError(INVALID_REQUEST, f"batch: {len(calls)} calls, want 1 to {CALLS_MAX}")
-            return JSONResponse(_answer(None, error), status_code=400)
+            return _refused(400, INVALID_REQUEST, f"batch: {len(calls)} calls, want 1 to {CALLS_MAX}")
         answers = await to_thread.run_sync(partial(self._answers, calls), limiter=self._threads)
-        return JSONResponse(answers if isinstance(asked, list) else answers[0])
+        return _json(200, b"[" + b",".join(answers) + b"]" if isinstance(asked, list) else answers[0])
 
-    def _answers(self, calls: list[Any]) -> list[dict[str, Any]]:
-        checked = [_fault(call) for call in calls]
-        good = [call for call, fault in zip(calls, checked, strict=True) if fault is None]
+    def _answers(self, calls: list[Any]) -> list[bytes]:
+        until, bytes_left = time.monotonic() + ANSWER_SECONDS_MAX, ANSWER_BYTES_MAX
+        answers: list[bytes] = []
+        for call in calls:
+            call_id = call.get("id") if isinstance(call, dict) else None
+            if time.monotonic() > until or bytes_left <= 0:
+                result: Any = RpcError(LIMIT_EXCEEDED, "request: asks for too much at once; ask for less")
+            else:
+                result = self._result(call)
+            answers.append(_answer(call_id, result))
+            bytes_left -= len(answers[-1])
+        return answers
+
+    def _result(self, call: Any) -> Any:
+        if not isinstance(call, dict) or not isinstance(call.get("method"), str):
+            return RpcError(INVALID_REQUEST, 'request: want {"jsonrpc":"2.0","id":…,"method":…,"params":[…]}')
+        method, params = call["method"], call.get("params", [])
+        if method not in READ_METHODS:
+            return RpcError(METHOD_NOT_FOUND, f"method {method[:80]} is not served here")
+        if method == "eth_call":
+            try:
+                params = self._cheap(params)
+            except RpcError as fault:
+                return fault
         try:
-            results = iter(self._chain.batch([(call["method"], call.get("params", [])) for call in good]))
+            (result,) = self._chain.batch([(method, params)])
         except ChainUnavailable as fault:
-            results = iter([RpcError(INTERNAL_ERROR, str(fault))] * len(good))
-        return [
-            _answer(call.get("id") if isinstance(call, dict) else None, next(results) if fault is None else fault)
-            for call, fault in zip(calls, checked, strict=True)
-        ]
+            return RpcError(INTERNAL_ERROR, str(fault))
+        return result
+
+    def _cheap(self, params: Any) -> Any:
+        """The params of an eth_call as it is executed for strangers."""
+        call = params[0] if isinstance(params, list) and params else None
+        to = call.get("to") if isinstance(call, dict) else None
+        if not isinstance(call, dict) or not isinstance(to, str) or to.lower() != self._contract.lower():
+            raise RpcError(INVALID_PARAMS, f"eth_call: asks the contract {self._contract} only")
+        return [{**call, "gas": hex(CALL_GAS_MAX)}, *params[1:]]
 
 
-def _fault(call: Any) -> RpcError | None:
-    if not isinstance(call, dict) or not isinstance(call.get("method"), str):
-        return RpcError(INVALID_REQUEST, 'request: want {"jsonrpc":"2.0","id":…,"method":…,"params":[…]}')
-    if call["method"] not in READ_METHODS:
-        return RpcError(METHOD_NOT_FOUND, f"method {call['method'][:80]} is not served here")
-    return None
-
-
-def _answer(call_id: Any, result: Any) -> dict[str, Any]:
-    if not isinstance(call_id, str | int | None):
-        call_id = None
+def _answer(call_id: Any, result: Any) -> bytes:
+    answer: dict[str, Any] = {"jsonrpc": "2.0", "id": call_id if isinstance(call_id, str | int | None) else None}
     if isinstance(result, RpcError):
-        return {"jsonrpc": "2.0", "id": call_id, "error": result.to_json()}
-    return {"jsonrpc": "2.0", "id": call_id, "result": result}
+        answer["error"] = result.to_json()
+    else:
+        answer["result"] = result
+    return json.dumps(answer, separators=(",", ":")).encode()
+
+
+def _refused(status: int, code: int, message: str) -> Response:
+    return _json(status, _answer(None, RpcError(code, message)))
+
+
+def _json(status: int, body: bytes) -> Response:
+    return Response(body, status_code=status, media_type="application/json")

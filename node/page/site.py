@@ -10,7 +10,6 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from node.chain.transport import JsonRpc
 from node.config import host_and_port
 from node.errors import SetupError
 from node.flow.files import Files
@@ -23,9 +22,9 @@ STOP_SECONDS = 3
 
 
 class Site:
-    """Serves HTTP on one address. ``embedded`` is the chain to show at /rpc, if the node has its own."""
+    """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own."""
 
-    def __init__(self, address: str, embedded: JsonRpc | None, files: Files) -> None:
+    def __init__(self, address: str, rpc: RpcEndpoint | None, files: Files) -> None:
         host, port = host_and_port("--http", address)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -34,8 +33,8 @@ class Site:
             raise SetupError(f"--http {address}: {fault.strerror}; is another node running?") from fault
         self.port = int(self._socket.getsockname()[1])
         routes = [Route("/ipfs/{cid:path}", FileEndpoint(files).answer, methods=["GET", "HEAD"])]
-        if embedded is not None:
-            routes.append(Route("/rpc", RpcEndpoint(embedded).answer, methods=["POST"]))
+        if rpc is not None:
+            routes.append(Route("/rpc", rpc.answer, methods=["POST"]))
         config = uvicorn.Config(
             Starlette(routes=routes),
             log_config=None,

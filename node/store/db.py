@@ -10,7 +10,7 @@ from pathlib import Path
 import peewee
 from playhouse.migrations import Runner
 
-from node.errors import SetupError
+from node.errors import IndexUnavailable, SetupError
 from node.store import tables
 from node.store.tables import Setting
 
@@ -62,13 +62,13 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[None]:
         """One database transaction: all that is written inside becomes durable together, or nothing does."""
-        with self._write_lock, self._database.atomic():
+        with self._write_lock, _available(), self._database.atomic():
             yield
 
     @contextmanager
     def read(self) -> Iterator[None]:
         """One consistent view of the index for several queries."""
-        with self._database.atomic("DEFERRED"):
+        with _available(), self._database.atomic("DEFERRED"):
             yield
 
     def close_thread(self) -> None:
@@ -88,6 +88,14 @@ class Store:
     def remember(self, **values: str) -> None:
         """Keep settings of this data directory (inside ``write()``)."""
         Setting.insert_many([{"name": k, "value": v} for k, v in values.items()]).execute()
+
+
+@contextmanager
+def _available() -> Iterator[None]:
+    try:
+        yield
+    except peewee.OperationalError as fault:
+        raise IndexUnavailable(f"the index can't be used now: {fault}") from fault
 
 
 def claim(store: Store, wanted: dict[str, str]) -> None:

@@ -531,3 +531,29 @@ def test_files_are_listed_with_the_circ_and_audited(tmp_path: Path) -> None:
         assert code == 1
         assert f"names the file {small}: it can't be had" in lines[0]
         assert audit("--files", "http://127.0.0.1:9")[0] == 2
+
+
+def test_rubbish_in_a_stream_is_refused(node: RunningNode, person: Person) -> None:
+    before = stored(node)
+    stub = person.client._channel.stream_unary(f"/{SERVICE}/Upload")
+    metadata = [("authorization", f"Bearer {person.client.token}")]
+    with pytest.raises(grpc.RpcError) as refused:
+        stub(iter([message(b"x").SerializeToString(), b"\xff" * 20]), timeout=20, metadata=metadata)
+    assert Refusal(refused.value).status == "INVALID_ARGUMENT"
+    assert stored(node) == before
+
+
+def test_an_upload_by_somebody_deleted_meanwhile_is_refused(node: RunningNode) -> None:
+    before, more = stored(node), threading.Event()
+    person = people.register(node.client)
+
+    def messages() -> Iterator[Any]:
+        yield message(b"sent before")
+        more.wait(20)
+
+    under_way = call(person.client, messages())
+    eventually(lambda: list((node.data_dir / "files" / "parts").iterdir()))
+    person.call("DeleteUser")
+    more.set()
+    assert under_way.exception().code() is grpc.StatusCode.UNAUTHENTICATED
+    assert stored(node) == before

@@ -14,7 +14,7 @@ from eth_utils.crypto import keccak
 from node.chain.rpc import Chain
 from node.chain.transport import Call, ChainUnavailable, RpcError
 from node.domain.records import TxKind, TxState
-from node.flow import worker
+from node.flow import submit, worker
 from node.flow.submit import Sender
 from node.flow.worker import LedgerFault, TryLater, Worker
 from node.store import outbox
@@ -147,9 +147,16 @@ def test_a_nonce_that_is_free_again_is_tried_later(store: Store) -> None:
     assert _states() == ["signed"] * 4
 
 
-def test_a_nonce_that_another_transaction_used_is_a_fault(store: Store) -> None:
+def test_a_nonce_that_another_transaction_used_is_a_fault_once_that_has_lasted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = Sender(store, Chain(_nonce_too_low(1, [None] * 6)))
+    for _ in range(2):
+        with pytest.raises(TryLater, match="nonce 0 waits: nonce too low"):
+            sender.step()
+    monkeypatch.setattr(submit, "CONTRADICTION_SECONDS", 0.0)
     with pytest.raises(LedgerFault, match=f"nonce 0 of signer {SIGNER} was used by another transaction than 0x"):
-        Sender(store, Chain(_nonce_too_low(1, [None, None]))).step()
+        sender.step()
 
 
 @contextmanager

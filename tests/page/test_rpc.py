@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
 import pytest
 
+from node.page import rpc
 from tests.support.node import RunningNode
 
 
@@ -51,6 +52,8 @@ def test_what_writes_is_not_served(http: httpx.Client) -> None:
         (b'{"id":{},"method":"eth_chainId","params":7}', 200, -32602),
         (b'{"id":NaN,"method":"eth_blockNumber","params":[1e999]}', 200, None),
         (b'{"id":1e999,"method":"nope"}', 200, -32601),
+        (b'{"id":"\\ud800","method":"eth_chainId"}', 200, None),
+        (b'{"id":1,"method":"\\ud800"}', 200, -32601),
     ],
 )
 def test_rubbish_is_refused(http: httpx.Client, body: bytes, status: int, code: int | None) -> None:
@@ -64,3 +67,37 @@ def test_rubbish_is_refused(http: httpx.Client, body: bytes, status: int, code: 
 def test_other_methods_and_paths(http: httpx.Client) -> None:
     assert http.get("/rpc").status_code == 405
     assert http.get("/nothing").status_code == 404
+
+
+def test_a_call_asks_the_contract_alone_and_cheaply(http: httpx.Client, node: RunningNode) -> None:
+    contract = node.ready["contract"]
+    name = "0x06fdde03"
+    told = http.post("/rpc", json=_call("eth_call", {"to": contract, "data": name, "gas": "0xffffff"}, "latest")).json()
+    assert b"VTrace" in bytes.fromhex(told["result"][2:])
+    blake2f = "0x" + "00" * 19 + "09"
+    for call in ({"to": blake2f, "data": "0x"}, {"data": "0x5b600056"}, {"to": 7}, 7):
+        assert http.post("/rpc", json=_call("eth_call", call, "latest")).json()["error"]["code"] == -32602
+    assert http.post("/rpc", json=_call("eth_call")).json()["error"]["code"] == -32602
+
+
+def test_a_request_has_a_budget_of_bytes(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = _call("eth_getCode", "0x" + "00" * 20, "latest")
+    answers = http.post("/rpc", json=[code] * 100).json()
+    assert all("result" in answer for answer in answers)
+    endpoint = rpc.RpcEndpoint(_Long(), "0x" + "11" * 20)
+    monkeypatch.setattr(rpc, "ANSWER_BYTES_MAX", 10_000)
+    told = [json.loads(answer) for answer in endpoint._answers([code] * 20)]
+    assert ["result" in answer for answer in told] == [True] * 10 + [False] * 10
+    assert {answer["error"]["code"] for answer in told[10:]} == {-32005}
+    monkeypatch.setattr(rpc, "ANSWER_SECONDS_MAX", -1.0)
+    assert "error" in json.loads(endpoint._answers([code])[0])
+
+
+class _Long:
+    """A chain whose every answer has a thousand characters."""
+
+    def batch(self, calls: Sequence[Any]) -> list[Any]:
+        return ["x" * 1_000 for _ in calls]
+
+    def close(self) -> None:
+        """Nothing to close."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.support.node import RunningNode, eventually, vtrace
+from tests.support.wire_client import Refusal as Refusal
 from tests.support.wire_client import WireClient
 
 PASSWORD = "correct horse battery"
