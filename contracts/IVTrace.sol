@@ -4,6 +4,9 @@ pragma solidity ^0.8.28;
 /// @title VTrace: who recorded what on which goods, in which order, and who holds them
 /// @notice A circ (circulation record) is one event in the life of goods. It is taken only with the signature of
 /// its operator, only from the state that the operator signed it for, and for all of its goods or for none.
+///
+/// The limits: goods can have 4,095 circs, of which exams by actors that don't hold it can only be among the first
+/// 3,072, so that nobody can use up what its holder needs; and 1,048,575 actors can be registered.
 /// @dev Rules are checked in the order in which {circulate} lists them; the first broken one names the error.
 interface IVTrace {
     /// @notice The goods `first .. first + count - 1`.
@@ -18,7 +21,7 @@ interface IVTrace {
     /// @param actor Its number: 1 for the first, then one more each time.
     /// @param account The address whose signature speaks for the actor.
     /// @param rights What the actor may do, as in {setRights}.
-    /// @param nameDigest The digest of the user name behind the actor; it never changes.
+    /// @param nameDigest The digest of the user name behind the actor; it never changes, and no other actor has it.
     event ActorRegistered(uint32 indexed actor, address account, uint8 rights, bytes32 nameDigest);
 
     /// @notice Another account speaks for an actor from now on.
@@ -96,13 +99,13 @@ interface IVTrace {
     /// @param account The account that should have signed.
     error BadSignature(uint32 actor, address account);
 
-    /// @notice The operator doesn't hold the goods, and the kind of circ demands it.
+    /// @notice The operator doesn't hold the goods, and the kind of circ demands it; or nobody does, and it is an exam.
     /// @param goodsId The first such goods.
     /// @param holder Who holds it, 0 for nobody.
     /// @param operator The operator.
     error NotHolder(uint32 goodsId, uint32 holder, uint32 operator);
 
-    /// @notice The goods have had as many circs as can be counted.
+    /// @notice The goods have had 4,095 circs, or 3,072 and this one is an exam by another than the holder.
     /// @param goodsId The first such goods.
     error TimesExhausted(uint32 goodsId);
 
@@ -118,6 +121,14 @@ interface IVTrace {
     /// @param rights The rights that were given.
     error UnknownRights(uint8 rights);
 
+    /// @notice An actor must have a name: its digest is not zero.
+    error ZeroNameDigest();
+
+    /// @notice An actor of this name is registered already.
+    /// @param nameDigest The digest that was given.
+    /// @param actor The actor whose name it is.
+    error NameTaken(bytes32 nameDigest, uint32 actor);
+
     /// @notice As many actors are registered as can be numbered.
     /// @param limit The highest number of an actor.
     error ActorsExhausted(uint32 limit);
@@ -127,10 +138,11 @@ interface IVTrace {
     error SovereignActor(uint32 actor);
 
     /// @notice Registers an actor. Its account is custodial until {setAccount} is called with possession.
-    /// @dev Only REGISTRAR_ROLE. Several actors may share an account: whatever an account signs names its actor.
+    /// @dev Only REGISTRAR_ROLE. Several actors may share an account: whatever an account signs names its actor. They
+    /// can't share a name: what stands under a name was signed by the one actor that has it.
     /// @param account The address whose signature speaks for the actor; a contract answers by EIP-1271.
     /// @param rights What the actor may do, as in {setRights}.
-    /// @param nameDigest The digest of the user name behind the actor.
+    /// @param nameDigest The digest of the user name behind the actor; not zero, and no actor's yet.
     /// @return actor The number of the new actor.
     function registerActor(address account, uint8 rights, bytes32 nameDigest) external returns (uint32 actor);
 
@@ -160,7 +172,8 @@ interface IVTrace {
     /// 6. the operator's account signed, by EIP-712,
     /// `Circ(Range[] goods,uint8 circType,uint32 operator,uint32 to,bytes32 formDigest,uint256 version)`;
     /// 7. of each goods, in ascending order: the operator holds it, or it is unheld and the circ is a produce, or
-    /// the circ is an exam and the operator has the right to examine; then its `times` can still grow;
+    /// another holds it, the circ is an exam and the operator has the right to examine; then its `times` is below
+    /// 4,095, or below 3,072 if another holds it;
     /// 8. `version` is the sum of `times` over all the goods. It only grows, so a circ can't be taken twice.
     /// @param goods The goods, in ascending ranges that don't overlap.
     /// @param circType 0 produce, 1 process, 3 transfer, 4 exam.
@@ -182,7 +195,7 @@ interface IVTrace {
     /// @notice The custody of one goods; zeros for goods that no circ has named.
     /// @param goodsId The goods.
     /// @return holder Who holds it, 0 for nobody.
-    /// @return times How many circs it has had.
+    /// @return times How many circs it has had; 0 if and only if nobody holds it.
     function goodsOf(uint32 goodsId) external view returns (uint32 holder, uint32 times);
 
     /// @notice An actor; zeros for a number that is not registered.

@@ -46,6 +46,8 @@ contract VTrace is IVTrace, AccessControl, EIP712 {
     uint32 private constant GOODS_ID_MAX = 2 ** 31 - 1;
     uint32 private constant ACTOR_MAX = 2 ** 20 - 1;
     uint256 private constant TIMES_MAX = 2 ** 12 - 1;
+    /// @dev How many circs goods can have had for an exam by another than the holder to be taken.
+    uint256 private constant EXAM_TIMES_MAX = 3 * 2 ** 10;
 
     uint256 private constant LANE_BITS = 32;
     uint256 private constant HOLDER_BITS = 20;
@@ -57,10 +59,13 @@ contract VTrace is IVTrace, AccessControl, EIP712 {
     uint256 private constant EACH_TIMES = EACH * TIMES_MAX;
     /// @dev The bit that a lane's shifted-down `times` reaches only by passing its maximum.
     uint256 private constant EACH_OVERFLOW = EACH << TIMES_BITS;
+    /// @dev What a lane's shifted-down `times` passes its maximum by, if and only if it has reached EXAM_TIMES_MAX.
+    uint256 private constant EACH_EXAM_REST = EACH * (TIMES_MAX + 1 - EXAM_TIMES_MAX);
     uint256 private constant EACH_STEP = EACH << HOLDER_BITS;
 
     uint32 private _actors;
     mapping(uint32 actor => Actor) private _actorOf;
+    mapping(bytes32 nameDigest => uint32 actor) private _actorNamed;
     /// @dev Last, because it fills 2^28 slots in a row: a word's slot needs no hash.
     uint256[2 ** 28] private _words;
 
@@ -79,9 +84,13 @@ contract VTrace is IVTrace, AccessControl, EIP712 {
     {
         if (account == address(0)) revert ZeroAccount();
         if (rights > RIGHTS_ALL) revert UnknownRights(rights);
+        if (nameDigest == 0) revert ZeroNameDigest();
+        actor = _actorNamed[nameDigest];
+        if (actor != 0) revert NameTaken(nameDigest, actor);
         actor = _actors;
         if (actor == ACTOR_MAX) revert ActorsExhausted(ACTOR_MAX);
         _actors = ++actor;
+        _actorNamed[nameDigest] = actor;
         _actorOf[actor] = Actor({account: account, rights: rights, sovereign: false});
         emit ActorRegistered(actor, account, rights, nameDigest);
     }
@@ -257,9 +266,8 @@ contract VTrace is IVTrace, AccessControl, EIP712 {
     {
         bool anyHolder = circType == EXAM && rights & RIGHT_EXAMINE != 0;
         bool unheldToo = circType == PRODUCE;
-        // For all lanes at once: the holder to find and the bits that tell, the bits to clear and what to add.
+        // For all lanes at once: the holder to find, the bits to clear and what to add.
         uint256 held = operator * EACH;
-        uint256 compared = anyHolder ? 0 : EACH_HOLDER;
         uint256 cleared = circType == EXAM ? 0 : EACH_HOLDER;
         uint256 added = EACH_STEP + (circType == EXAM ? 0 : to * EACH);
         uint256 words;
@@ -290,7 +298,17 @@ contract VTrace is IVTrace, AccessControl, EIP712 {
                     }
                     uint256 lanes = word & mask;
                     uint256 counts = (lanes >> HOLDER_BITS) & EACH_TIMES;
-                    uint256 broken = ((lanes ^ (held & mask)) & compared) | ((counts + EACH) & EACH_OVERFLOW);
+                    uint256 foreign = (lanes ^ (held & mask)) & EACH_HOLDER;
+                    uint256 broken = (counts + EACH) & EACH_OVERFLOW;
+                    if (anyHolder) {
+                        // A holder plus its maximum reaches the bit above it unless it is 0: so nobody's goods are
+                        // found, and with the holders compared, those that another holds.
+                        broken |= ~((lanes & EACH_HOLDER) + EACH_HOLDER) & EACH_STEP & mask;
+                        broken |= ((foreign + EACH_HOLDER) >> (HOLDER_BITS - TIMES_BITS)) & (counts + EACH_EXAM_REST)
+                            & EACH_OVERFLOW;
+                    } else {
+                        broken |= foreign;
+                    }
                     // Goods that no circ has named are what most circs that produce find; they break nothing.
                     if (broken != 0 && !(unheldToo && lanes == 0)) {
                         _checkLanes(word, id, count, operator, anyHolder, unheldToo);
@@ -339,10 +357,12 @@ contract VTrace is IVTrace, AccessControl, EIP712 {
             for (uint256 end = id + count; id < end; ++id) {
                 uint256 lane = word >> (id % 8 * LANE_BITS);
                 uint256 holder = lane & ACTOR_MAX;
-                if (!(anyHolder || holder == operator || (unheldToo && holder == 0))) {
-                    revert NotHolder(uint32(id), uint32(holder), operator);
+                uint256 limit = TIMES_MAX;
+                if (holder != operator) {
+                    if (!(holder == 0 ? unheldToo : anyHolder)) revert NotHolder(uint32(id), uint32(holder), operator);
+                    limit = EXAM_TIMES_MAX;
                 }
-                if ((lane >> HOLDER_BITS) & TIMES_MAX == TIMES_MAX) revert TimesExhausted(uint32(id));
+                if ((lane >> HOLDER_BITS) & TIMES_MAX >= limit) revert TimesExhausted(uint32(id));
             }
         }
     }

@@ -189,6 +189,14 @@ RPC = "URL of a JSON-RPC endpoint of the chain; the embedded chain's is http://H
 @option("--goods", "goods_ids", type=int, multiple=True, help="Goods to audit; may be given again.")
 @option("--all", "everything", is_flag=True, help="Audit every goods that the contract knows.")
 @option("--files", "files_url", help="Base of the addresses of files. Default: that of --rpc, if it ends in /rpc.")
+@option("--chain-id", type=click.IntRange(min=1), help="Refuse an endpoint that serves another chain than this.")
+@option(
+    "--late-blocks",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Blocks after which a mined circ must not be pending; more than the node's confirmations.",
+)
 def audit(
     node_address: str,
     rpc: str,
@@ -196,30 +204,46 @@ def audit(
     goods_ids: tuple[int, ...],
     everything: bool,
     files_url: str | None,
+    chain_id: int | None,
+    late_blocks: int,
 ) -> None:
     """Hold a node's answers against the chain, trusting the chain alone.
 
-    Prints a line for each difference and a summary. Exit code 0: no differences; 1: differences; 2: could not check.
+    Prints what was audited, a line for each difference, what could not be checked, and a summary.
+    Exit code 0: no differences; 1: differences; 2: no differences, but not everything could be checked.
     """
     if everything == bool(goods_ids):
         raise click.UsageError("name the goods (--goods ID, again for more), or --all")
     from node.api.client import NodeClient
-    from node.flow.audit import AuditImpossible
+    from node.flow.audit import AuditImpossible, one_line
 
-    host_and_port("--node", node_address)
     try:
+        host_and_port("--node", node_address)
         with NodeClient(node_address) as client:
-            differences = _audit(client, rpc, contract, None if everything else list(goods_ids), files_url)
-    except AuditImpossible as fault:
-        click.echo(f"audit: could not check: {fault}", err=True)
-        sys.exit(EXIT_COULD_NOT_CHECK)
-    sys.exit(EXIT_DIFFERENCES if differences else 0)
+            named = None if everything else list(goods_ids)
+            code = _audit(client, rpc, contract, named, files_url, chain_id=chain_id, late_blocks=late_blocks)
+    except (AuditImpossible, SetupError) as fault:
+        click.echo(one_line(f"audit: could not check: {fault}"), err=True)
+        code = EXIT_COULD_NOT_CHECK
+    except (Exception, KeyboardInterrupt) as fault:  # exit code 1 must mean differences, whatever happens
+        click.echo(one_line(f"audit: could not check: {type(fault).__name__}: {fault}"), err=True)
+        logging.getLogger(__name__).debug("what happened", exc_info=True)
+        code = EXIT_COULD_NOT_CHECK
+    sys.exit(code)
 
 
 def _audit(
-    client: NodeClient, rpc: str, contract: str, goods_ids: list[int] | None, files_url: str | None = None
+    client: NodeClient,
+    rpc: str,
+    contract: str,
+    goods_ids: list[int] | None,
+    files_url: str | None = None,
+    **settings: Any,
 ) -> int:
-    """Audit goods, or all of them, with a progress bar; prints each difference and the summary. How many differ."""
+    """Audit goods, or all of them, with a progress bar; prints the report. Answers the exit code: 0, 1 or 2.
+
+    ``settings`` are the auditor's.
+    """
     from rich.console import Console
     from rich.progress import Progress
 
@@ -244,20 +268,21 @@ def _audit(
             opened.callback(gateway.close)
         bar = opened.enter_context(Progress(console=stderr, transient=True, disable=not stderr.is_terminal))
         task = bar.add_task("auditing goods", total=None)
-        auditor = Auditor(AuditedNode(client), Chain(endpoint), contract, files=gateway)
+        auditor = Auditor(AuditedNode(client), Chain(endpoint), contract, files=gateway, **settings)
 
         def tell(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
         report = auditor.audit_all(tell) if goods_ids is None else auditor.audit(goods_ids, tell)
-    for difference in report.differences:
-        click.echo(str(difference))
-    click.echo(report.summary)
-    if auditor.files_named and gateway is None:
-        click.echo(f"audit: {auditor.files_named} files are named, none was checked: give --files URL", err=True)
-    elif auditor.files_named:
-        click.echo(f"audit: {auditor.files_named} files fetched")
-    return len(report.differences)
+    for line in report.lines:
+        click.echo(line)
+    if auditor.files.named and gateway is None:
+        click.echo(f"audit: {auditor.files.named} files are named, none was checked: give --files URL", err=True)
+    elif auditor.files.named:
+        click.echo(f"audit: {auditor.files.named} files fetched")
+    if report.differences:
+        return EXIT_DIFFERENCES
+    return EXIT_COULD_NOT_CHECK if report.unchecked else 0
 
 
 @main.command(

@@ -44,7 +44,7 @@ set_up_python() {
 }
 
 need_node() {
-  command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)' \
+  command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
     || die "Node.js 20 or newer with npm not found; the tests need it for the chains that they start"
 }
 

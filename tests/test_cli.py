@@ -68,7 +68,15 @@ def test_h_is_help_and_version_is_known() -> None:
     assert CliRunner().invoke(main, ["--version"]).output.startswith("vtrace, version ")
 
 
-SAMPLES = {"phone": "13800138000", "upload_max": "1048576", "confirmations": "7", "goods_ids": "3 4", "everything": "1"}
+SAMPLES = {
+    "phone": "13800138000",
+    "upload_max": "1048576",
+    "confirmations": "7",
+    "goods_ids": "3 4",
+    "everything": "1",
+    "chain_id": "9",
+    "late_blocks": "8",
+}
 
 
 @pytest.mark.parametrize(("command", "option"), OPTIONS)

@@ -18,12 +18,13 @@ from grpc_status import rpc_status
 
 from node.errors import FieldViolation, Reason, Status
 from node.flow.audit import (
-    AuditImpossible,
     ShownCirc,
     ShownClass,
     ShownGoods,
     ShownSerial,
+    Unanswered,
     Unreadable,
+    one_line,
 )
 from node.wire.circ.v1 import circ_pb2 as circ
 from node.wire.goods.v1 import goods_pb2 as goods
@@ -47,6 +48,7 @@ class Refused(Exception):
     """A call that did not succeed, as the node, or the way to it, put it.
 
     ``status`` is the name of the gRPC status, ``reason`` and ``domain`` are ErrorInfo's (empty without one).
+    The rest is the node's words as they are; as a string it is one printable line.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class Refused(Exception):
         fields: tuple[FieldViolation, ...] = (),
         retry_seconds: float | None = None,
     ) -> None:
-        super().__init__(f"{status}{f' ({reason})' if reason else ''}: {message}")
+        super().__init__(one_line(f"{status}{f' ({reason})' if reason else ''}: {message}"))
         self.status = status
         self.message = message
         self.reason = reason
@@ -132,7 +134,7 @@ class AuditedNode:
             if refusal.status == Status.NOT_FOUND and refusal.reason == Reason.GOODS_NOT_FOUND.name:
                 return None
             if refusal.status in _NO_ANSWER:
-                raise AuditImpossible(
+                raise Unanswered(
                     f"the node at {self._client.address} can't be asked: {refusal}. Is it running, and is this its "
                     "gRPC address?"
                 ) from refusal
@@ -154,6 +156,7 @@ def shown_goods(response: wire.GetCircResponse) -> ShownGoods:
         goods_class=None if goods_class is None else _shown_class(goods_class),
         serial=None if serial is None else ShownSerial(_value(serial, "ID"), _micros(serial)),
         circs=tuple(_shown_circ(record) for record in response.circ_records),
+        creator=_value(info, "creator"),
     )
 
 
@@ -235,5 +238,5 @@ def _details(told: Any) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.
 
 def _line(text: str) -> str:
     """A message as it may be printed: one line, not endless."""
-    line = text if text.isprintable() else ascii(text)
+    line = one_line(text)
     return line if len(line) <= MESSAGE_SHOWN_MAX else line[:MESSAGE_SHOWN_MAX] + "…"

@@ -11,8 +11,9 @@ the contract's error:
 4. produce: the operator has the right to produce; process and exam: ``to`` is the operator; transfer: it isn't;
 5. ``to`` is registered;
 6. the operator's account signed: for keys to decide, not here;
-7. of each goods, in ascending order: the operator holds it, or it is unheld and the circ is a produce, or the circ
-   is an exam and the operator has the right to examine; then its ``times`` can still grow;
+7. of each goods, in ascending order: the operator holds it, or it is unheld and the circ is a produce, or another
+   holds it, the circ is an exam and the operator has the right to examine; then its ``times`` is below `TIMES_MAX`, or
+   below `EXAM_TIMES_MAX` if another holds it;
 8. ``version`` is the sum of ``times`` over all the goods.
 """
 
@@ -21,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from node.domain.model import GOODS_ID_MAX, NOBODY, TIMES_MAX, Circ, CircType, Range, Rights
+from node.domain.model import EXAM_TIMES_MAX, GOODS_ID_MAX, NOBODY, TIMES_MAX, Circ, CircType, Range, Rights
 
 _CIRC_TYPES = frozenset(CircType)
 
@@ -35,7 +36,7 @@ class GoodsState:
 
 
 UNHELD = GoodsState(NOBODY, 0)
-"""The state of goods that no circ has named."""
+"""The state of goods that no circ has named; only a produce can be the first."""
 
 
 class CustodyError(Exception):
@@ -90,14 +91,16 @@ def next_state(
     goods_id: int, state: GoodsState, circ_type: CircType, operator: int, to: int, rights: Rights
 ) -> GoodsState:
     """Rule 7 for one goods: its state after the circ. ``rights`` are the operator's."""
-    holder = state.holder
-    if (
-        holder != operator
-        and not (circ_type is CircType.PRODUCE and holder == NOBODY)
-        and not (circ_type is CircType.EXAM and Rights.EXAMINE in rights)
-    ):
-        raise CustodyError("NotHolder", goodsId=goods_id, holder=holder, operator=operator)
-    if state.times >= TIMES_MAX:
+    holder, limit = state.holder, TIMES_MAX
+    if holder != operator:
+        if holder == NOBODY:
+            allowed = circ_type is CircType.PRODUCE
+        else:
+            allowed = circ_type is CircType.EXAM and Rights.EXAMINE in rights
+        if not allowed:
+            raise CustodyError("NotHolder", goodsId=goods_id, holder=holder, operator=operator)
+        limit = EXAM_TIMES_MAX
+    if state.times >= limit:
         raise CustodyError("TimesExhausted", goodsId=goods_id)
     return GoodsState(holder if circ_type is CircType.EXAM else to, state.times + 1)
 

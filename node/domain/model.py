@@ -13,6 +13,9 @@ from enum import IntEnum, IntFlag, StrEnum
 GOODS_ID_MAX = 2**31 - 1
 ACTOR_MAX = 2**20 - 1
 TIMES_MAX = 2**12 - 1
+"""How many circs goods can have."""
+EXAM_TIMES_MAX = 3 * 2**10
+"""How many circs goods can have had for an exam by another than the holder: the holder needs what is left."""
 NOBODY = 0
 
 

@@ -43,7 +43,10 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
         maker.boss.call("CreateCirc", goods_id=goods_id, circ_type=3, to=carrier.username)
         assert [record.circ_type for record in people.settled(node.client, goods_id)] == [0, 1, 4, 3]
         done = Audited(node, goods_id).audit("--all")
-        assert (done.returncode, done.stdout.splitlines()) == (0, ["audit: 2 goods, 5 circs, 0 pending, 0 differences"])
+        subject, summary = done.stdout.splitlines()
+        assert (done.returncode, summary) == (0, "audit: 2 goods, 5 circs, 0 pending, 0 differences")
+        ready = node.ready
+        assert subject.startswith(f"audit of chain {ready['chain_id']}, contract {ready['contract']}, code hash 0x")
     return data_dir
 
 
@@ -113,7 +116,8 @@ def test_the_audit_names_what_was_changed_by_hand(audited: Path, tmp_path: Path,
         for what in (["--all"], ["--goods", "1"]):
             done = Audited(node, 1).audit(*what)
             assert done.returncode == 1, done.stdout + done.stderr
-            *differences, summary = done.stdout.splitlines()
+            subject, *differences, summary = done.stdout.splitlines()
+            assert subject.startswith("audit of chain ")
             assert differences
             assert all(line.startswith(("goods 1:", "goods 2:")) for line in differences), differences
             assert any(line.startswith("goods 1:") for line in differences)
@@ -135,3 +139,33 @@ def test_an_audit_that_can_not_be_done_exits_2(audited: Path, tmp_path: Path) ->
             done = node.command("audit", *given, "--all")
             assert done.returncode == 2, done.stdout + done.stderr
             assert done.stderr.startswith("audit: could not check: ")
+
+
+def test_wrong_arguments_and_accidents_never_look_like_differences(audited: Path, tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    shutil.copytree(audited, data_dir)
+    with running(data_dir) as node:
+        ready = node.ready
+        right = {"--node": ready["grpc"], "--rpc": node.rpc_url, "--contract": ready["contract"]}
+        for flag, value in (
+            ("--node", "nonsense"),
+            ("--rpc", "ftp://x"),
+            ("--rpc", "nonsense"),
+            ("--contract", ""),
+            ("--chain-id", str(ready["chain_id"] + 1)),
+            ("--chain-id", "x"),
+            ("--goods", "x"),
+            ("--goods", "0"),
+            ("--late-blocks", "0"),
+        ):
+            what = [] if flag == "--goods" else ["--goods", "1"]
+            given = [word for pair in (right | {flag: value}).items() for word in pair]
+            done = node.command("audit", *given, *what)
+            assert (done.returncode, done.stdout) == (2, ""), (flag, value, done.stderr)
+            assert done.stderr
+        done = Audited(node, 1).audit("--goods", "1", "--goods", "500", "--chain-id", str(ready["chain_id"]))
+        assert done.returncode == 2
+        assert done.stdout.splitlines()[1:] == [
+            "could not check: goods 500: neither the node nor the contract knows them: is the id right?",
+            "audit: 1 goods, 4 circs, 0 pending, 0 differences",
+        ]

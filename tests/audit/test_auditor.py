@@ -11,12 +11,25 @@ from typing import Any
 
 import pytest
 
-from node.chain import signer
+from node.chain import contract, signer
 from node.chain.rpc import Chain, HttpRpc
 from node.chain.transport import LIMIT_EXCEEDED, SERVER_ERROR, ChainUnavailable, RpcError
 from node.domain.model import CircType, Rights
-from node.flow.audit import AuditImpossible, Auditor, ShownGoods, What, auditor, reading
-from tests.audit.world import EXAM, FORM, PROCESS, PRODUCE, TRANSFER, Tampered, View, World, new_world
+from node.flow.audit import AuditImpossible, Auditor, ShownGoods, Unanswered, What, auditor, reading
+from tests.audit.world import (
+    CLASS,
+    EXAM,
+    FORM,
+    PROCESS,
+    PRODUCE,
+    RELAY,
+    SERIAL,
+    TRANSFER,
+    Tampered,
+    View,
+    World,
+    new_world,
+)
 from tests.chain.servers import anvil, fund
 
 NOBODY = "0x" + "ab" * 20
@@ -121,8 +134,10 @@ def test_an_id_that_is_none(world: World, goods_id: int) -> None:
 
 
 def test_goods_that_nobody_knows(world: World) -> None:
-    with pytest.raises(AuditImpossible, match="goods 500: neither the node nor the contract knows them"):
-        Auditor(world.view, world.chain, world.address).audit([500])
+    """They have a line of their own; what was found of the others is told all the same."""
+    report = Auditor(world.view, world.chain, world.address).audit([1, 500, 2])
+    assert (report.goods, report.differences) == (2, ())
+    assert report.unchecked == ("goods 500: neither the node nor the contract knows them: is the id right?",)
 
 
 def test_a_log_that_makes_no_sense(world: World) -> None:
@@ -325,8 +340,9 @@ def test_a_chain_that_never_rests_can_not_be_audited(own: World) -> None:
             return answer | {"hash": "0x" + "33" * 32}
         return answer
 
-    with pytest.raises(AuditImpossible, match="drops blocks again and again"):
-        Auditor(own.view, Chain(Tampered(own.rpc, other_block)), own.address).audit_all()
+    report = Auditor(own.view, Chain(Tampered(own.rpc, other_block)), own.address).audit_all()
+    assert (report.goods, report.differences, len(report.unchecked)) == (0, (), 2)
+    assert "the chain drops blocks again and again" in report.unchecked[0]
 
 
 def test_honest_random_histories_pass(own: World) -> None:
@@ -352,3 +368,209 @@ def test_honest_random_histories_pass(own: World) -> None:
     assert (report.goods, report.pending) == (10, 1)
     circs = [circ for goods in own.view.goods.values() for circ in goods.circs]
     assert report.circs == sum(circ.status == "success" for circ in circs)
+
+
+# --- somebody else sends the circ
+
+
+def _both(own: World, view: View | None = None, late_blocks: int = 64) -> list[list[str]]:
+    found = Auditor(view or own.view, own.chain, own.address, late_blocks=late_blocks)
+    return [[str(each) for each in report.differences] for report in (found.audit_all(), found.audit([1, 2]))]
+
+
+@pytest.mark.parametrize("later", [True, False], ids=["reverted", "never mined"])
+@pytest.mark.parametrize("relayed", [True, False], ids=["through a relay", "directly"])
+def test_a_stranger_may_send_the_circ_first(own: World, relayed: bool, later: bool) -> None:
+    """tx_hash is the stranger's, trans_id the node's own, whatever became of it."""
+    relay = own.send(None, RELAY).contract_address if relayed else None
+    own.copied(1, PROCESS, "coop", through=relay, later=later)
+    assert _both(own) == [[], []]
+    own.view.change(1, 1, status="pending", tx_hash=None)  # the node has not seen yet whose was mined
+    assert _both(own) == [[], []]
+    own.view.change(1, 1, status="failed", times=None)
+    assert all("it happened: the contract took it" in lines[0] for lines in _both(own))
+
+
+def test_what_a_relay_sent_must_be_right(own: World) -> None:
+    own.copied(1, PROCESS, "coop", through=own.send(None, RELAY).contract_address)
+    own.view.change(1, 1, form=b"{}")
+    for lines in _both(own):
+        assert len(lines) == 1
+        assert "form and salt differ from their digest" in lines[0]
+
+
+def test_a_trans_id_must_ask_for_the_same_circ(own: World) -> None:
+    own.circulate([1], PROCESS, "coop")
+    failed = own.circulate([2], PROCESS, "exporter")
+    register = own.send(own.address, b"\1\2\3\4")
+    for other in (failed.trans_id, register.tx_hash):
+        view = own.view.copy()
+        view.change(1, 1, trans_id=other)
+        for lines in _both(own, view):
+            assert len(lines) == 1
+            assert "the transaction of its trans_id asks for something else" in lines[0]
+
+
+# --- what does not settle
+
+
+@pytest.mark.parametrize(("kind", "settled"), [(PROCESS, "was mined"), (TRANSFER, "was reverted")])
+def test_a_circ_can_not_be_pending_for_ever(own: World, kind: CircType, settled: str) -> None:
+    operator, to = ("coop", "") if kind is PROCESS else ("exporter", "roaster")
+    own.circulate([1], kind, operator, to)
+    own.view.change(1, 1, status="pending", times=1, tx_hash=None)
+    for _ in range(3):
+        own.set_rights("grader", Rights.CIRCULATE)
+    assert _both(own, late_blocks=3) == [[], []]
+    for lines in _both(own, late_blocks=2):
+        assert len(lines) == 1
+        assert f"is shown as pending, but its transaction {settled} 3 blocks ago" in lines[0]
+
+
+@pytest.mark.parametrize("status", ["failed", "pending"])
+def test_a_reverted_transaction_must_be_an_attempt_at_the_circ(own: World, status: str) -> None:
+    assert own.circulate([1], TRANSFER, "exporter", "roaster").status == "failed"
+    times = None if status == "failed" else 1
+    own.view.change(1, 1, status=status, times=times)
+    assert _both(own) == [[], []]
+    no_circ = own.send(own.address, b"\1\2\3\4").tx_hash
+    own.view.change(1, 1, trans_id=no_circ, tx_hash=no_circ)
+    assert all("its transaction asks the contract for no circ" in lines[0] for lines in _both(own))
+    _, shown = own.prepare([1], TRANSFER, "exporter", "roaster")
+    call, _ = contract.decode_circulate(own.last_data)
+    own.forget()
+    sent = own.send(own.address, contract.circulate_data(call, bytes(64) + b"\x1b")).tx_hash
+    own.view.change(1, 1, trans_id=sent, tx_hash=sent, salt=shown.salt, form=shown.form)
+    for lines in _both(own):
+        assert len(lines) == 1
+        assert "its operator, actor 2, never signed it" in lines[0]
+
+
+def test_a_failed_circ_that_the_chain_does_not_know_waits(own: World) -> None:
+    _, shown = own.prepare([1], TRANSFER, "exporter", "roaster")
+    own.view.add(1, replace(shown, status="failed", times=None))
+    report = Auditor(own.view, own.chain, own.address).audit_all()
+    assert report.summary == "audit: 2 goods, 2 circs, 1 pending, 0 differences"
+
+
+def test_waiting_circs_of_actors_that_are_not_registered_yet(own: World) -> None:
+    """Their names are nobody's; custody goes on all the same."""
+    _, shown = own.prepare([1], TRANSFER, "coop", "exporter")
+    own.view.add(1, replace(shown, to="newcomer"))
+    process = replace(shown, circ_type=1, operator="newcomer", origin="newcomer", to="newcomer", times=2)
+    own.view.add(1, replace(process, trans_id="0x" + "12" * 32))
+    assert _both(own) == [[], []]
+    own.view.change(1, 2, operator="stranger", origin="stranger", to="stranger")
+    assert all("its operator 'stranger' does not hold the goods" in lines[0] for lines in _both(own))
+
+
+# --- goods that the contract doesn't know
+
+
+def test_goods_that_wait_are_told_apart(own: World) -> None:
+    _, shown = own.prepare([77], PRODUCE, "coop", form=FORM.to_bytes())
+    own.view.add(77, shown)
+    report = Auditor(own.view, own.chain, own.address).audit([1, 77])
+    assert (report.fresh, report.pending, report.differences) == ((77,), 1, ())
+    assert report.lines[-2:] == [
+        "not on the chain yet, so nothing of them is proven: 1 goods: 77",
+        "audit: 2 goods, 1 circs, 1 pending, 0 differences",
+    ]
+    own.view.goods[77] = ShownGoods(77, CLASS, SERIAL, (), "coop")
+    (difference,) = Auditor(own.view, own.chain, own.address).audit([77]).differences
+    assert difference.what is What.NO_CIRC
+
+
+# --- what can't be checked is told, and does not hide what was found
+
+
+class Refusing(View):
+    """A node that does not answer for some goods, or for any after some questions."""
+
+    def __init__(self, view: View, refused: set[int], *, first: int = 10**9, answers: int = 10**9) -> None:
+        super().__init__(view.goods)
+        self._refused = refused
+        self._first = first
+        self._answers = answers
+
+    def history(self, goods_id: int) -> ShownGoods | None:
+        self.asked += 1
+        if (goods_id in self._refused and self.asked <= self._first) or self.asked > self._answers:
+            raise Unanswered("the node can't be asked: UNAVAILABLE: busy\n\x1b[2J")
+        return self.goods.get(goods_id)
+
+
+@pytest.mark.parametrize("refused", [{1}, {4}, {9}, {1, 2, 3, 4}])
+def test_a_refusal_for_some_goods_is_a_difference(world: World, view: View, refused: set[int]) -> None:
+    """Whatever comes first: it hides neither these goods nor the others."""
+    view.change(5, 1, form=b"")
+    pauses: list[float] = []
+    report = Auditor(Refusing(view, refused), world.chain, world.address, pause=pauses.append).audit_all()
+    found = [(each.goods_id, each.what) for each in report.differences]
+    assert found == sorted([*((goods_id, What.UNREADABLE) for goods_id in refused), (5, What.FORM)])
+    assert report.unchecked == ()
+    assert pauses
+    assert all(line.isprintable() for line in report.lines)
+
+
+def test_a_node_that_is_busy_for_a_moment_is_asked_again(world: World, view: View) -> None:
+    busy = Refusing(view, {1, 4}, first=5)
+    report = Auditor(busy, world.chain, world.address, pause=lambda _: None).audit_all()
+    assert (report.goods, report.differences, report.unchecked) == (7, (), ())
+
+
+def test_a_node_that_goes_away_is_no_liar(world: World, view: View) -> None:
+    """But what was found before is told."""
+    view.change(2, 1, form=b"")
+    gone = Refusing(view, set(), answers=3)
+    report = Auditor(gone, world.chain, world.address, pause=lambda _: None).audit_all()
+    assert [(each.goods_id, each.what) for each in report.differences] == [(2, What.FORM)]
+    (line,) = report.unchecked
+    assert line.startswith("5 goods are not checked to the end: the node can't be asked: UNAVAILABLE")
+    assert report.lines[-1] == report.summary
+
+
+def test_a_node_that_answers_nothing(world: World, view: View) -> None:
+    silent = Refusing(view, set(), answers=0)
+    with pytest.raises(AuditImpossible, match="UNAVAILABLE"):
+        Auditor(silent, world.chain, world.address).audit_all()
+    assert silent.asked == auditor.SILENT_GOODS_MAX
+
+
+def test_a_chain_that_ends_before_the_second_look(world: World, view: View) -> None:
+    """What the first look found is told."""
+    view.change(2, 1, form=b"")
+    ended = False
+
+    def away(_method: str, _params: list[Any], answer: Any) -> Any:
+        return RpcError(SERVER_ERROR, "overloaded\n\x1b[2J") if ended else answer
+
+    found = Auditor(view, Chain(Tampered(world.rpc, away)), world.address)
+
+    def end(done: int, total: int) -> None:
+        nonlocal ended
+        ended = done == total - 1
+
+    report = found.audit_all(end)
+    assert [(each.goods_id, each.what) for each in report.differences] == [(2, What.FORM)]
+    assert "1 goods are not checked to the end: the chain can't be asked" in report.unchecked[0]
+    assert all(line.isprintable() for line in report.lines)
+
+
+# --- what was audited
+
+
+def test_a_report_says_what_was_audited(world: World) -> None:
+    head = world.chain.head()
+    report = Auditor(world.view, world.chain, world.address, chain_id=world.chain_id).audit([1])
+    code_hash = contract.code_hash(world.chain.code(world.address))
+    assert report.lines == [
+        f"audit of chain {world.chain_id}, contract {world.address}, code hash {code_hash}, "
+        f"at block {head.number} {head.hash}",
+        report.summary,
+    ]
+
+
+def test_another_chain_than_the_wanted_one_is_refused(world: World) -> None:
+    with pytest.raises(AuditImpossible, match=f"the endpoint serves chain {world.chain_id}, want chain 1"):
+        Auditor(world.view, world.chain, world.address, chain_id=1)

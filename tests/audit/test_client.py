@@ -10,14 +10,14 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc import code_pb2, status_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from node.api import client as api_client
 from node.api.client import AuditedNode, NodeClient, NotUnderstood, Refused
 from node.api.status import to_status
 from node.errors import Reason, Status, VTraceError, invalid, not_found
-from node.flow.audit import AuditImpossible, Auditor, ShownGoods, Unreadable, What
+from node.flow.audit import AuditImpossible, Auditor, ShownGoods, Unanswered, Unreadable, What
 from node.wire.circ.v1 import circ_pb2 as circ
 from node.wire.vtrace.v1 import service_pb2 as wire
 from tests.audit.world import View, World
@@ -79,6 +79,7 @@ def response_of(shown: ShownGoods) -> wire.GetCircResponse:
     serial.timestamp.CopyFrom(Timestamp(seconds=seconds, nanos=rest * 1_000))
     values: list[tuple[Any, str, Any]] = [
         (info, "ID", shown.goods_id),
+        (info, "creator", shown.creator),
         (serial, "ID", shown.serial.id),
         (of_class, "ID", shown.goods_class.id),
         (of_class, "name", shown.goods_class.name),
@@ -331,3 +332,23 @@ def test_every_cut_of_an_answer_is_noticed(fake: FakeNode, client: NodeClient, w
         assert auditor.audit([2]).differences
     fake.answer = lambda _goods_id, _context: honest
     assert auditor.audit([2]).differences == ()
+
+
+def test_a_refusal_writes_nothing_into_the_terminal(fake: FakeNode, client: NodeClient, world: World) -> None:
+    """Whatever a node puts into its refusal, it is one printable line of the audit's."""
+    evil = "NO\ngoods 1: fine\n\x1b[2J\x9b1A\u202e"
+    refusal = status_pb2.Status(code=code_pb2.INTERNAL, message=evil)
+    refusal.details.add().Pack(error_details_pb2.ErrorInfo(reason=evil, domain=evil, metadata={evil: evil}))
+    for code in (code_pb2.INTERNAL, code_pb2.UNAVAILABLE, code_pb2.NOT_FOUND):
+        refusal.code = code
+        fake.refuse(refusal)
+        with pytest.raises((Unreadable, Unanswered)) as caught:
+            AuditedNode(client).history(1)
+        assert str(caught.value).isprintable()
+        with pytest.raises(Refused) as refused:
+            client.call("GetCirc", wire.GetCircRequest())
+        assert str(refused.value).isprintable()
+    fake.refuse(status_pb2.Status(code=code_pb2.INTERNAL, message=evil, details=refusal.details))
+    report = Auditor(AuditedNode(client), world.chain, world.address).audit([1])
+    assert len(report.differences) == 1
+    assert all(line.isprintable() for line in report.lines)

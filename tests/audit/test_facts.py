@@ -36,7 +36,8 @@ def test_an_actor_is_what_it_was_at_the_time() -> None:
     assert actors.at(1, Place(4, 9, 9)) is None
     assert actors.at(2, Place(8, 0, 0)) is None
     assert (actors.name_digest(1), actors.name_digest(2)) == (b"n" * 32, None)
-    assert (actors.called(b"n" * 32), actors.called(bytes(32))) == (1, None)
+    assert (actors.called(b"n" * 32), actors.called(bytes(32))) == ((1,), ())
+    assert (actors.accounts(1), actors.accounts(2)) == ({ONE, OTHER}, set())
 
 
 @pytest.mark.parametrize(
@@ -65,8 +66,8 @@ def test_a_transaction_that_carries_a_circ(world: World) -> None:
     transaction, receipt = _mined(world)
     evidence = _weigh(world, transaction, receipt)
     assert evidence.fault is None
-    assert evidence.event is not None
-    assert evidence.event.circ == evidence.call
+    (event,) = evidence.events
+    assert event.circ == evidence.call
     assert evidence.signed_by is not None
 
 
@@ -74,10 +75,13 @@ def test_transactions_that_carry_none(world: World) -> None:
     transaction, receipt = _mined(world)
     log = receipt.logs[0]
     nobody_signed = contract.circulate_data(contract.decode_circulate(transaction.input)[0], b"")
+    other_digest = bytes([log.data[0] ^ 1]) + log.data[1:]
     cases = [
         (None, receipt, Fault.ELSEWHERE),
-        (replace(transaction, to=None), receipt, Fault.ELSEWHERE),
-        (replace(transaction, to=OTHER), receipt, Fault.ELSEWHERE),
+        (replace(transaction, to=None), replace(receipt, logs=()), Fault.ELSEWHERE),
+        (replace(transaction, to=OTHER), replace(receipt, logs=()), Fault.ELSEWHERE),
+        (replace(transaction, to=OTHER), replace(receipt, status=False), Fault.ELSEWHERE),
+        (replace(transaction, to=OTHER), receipt, None),
         (transaction, replace(receipt, block_hash="0x" + "00" * 32), Fault.FORKED_OFF),
         (transaction, replace(receipt, block_number=10**9), Fault.FORKED_OFF),
         (transaction, replace(receipt, status=False), Fault.REVERTED),
@@ -86,13 +90,15 @@ def test_transactions_that_carry_none(world: World) -> None:
         (transaction, replace(receipt, logs=()), Fault.NO_EVENT),
         (transaction, replace(receipt, logs=(replace(log, address=OTHER),)), Fault.NO_EVENT),
         (transaction, replace(receipt, logs=(replace(log, topics=()),)), Fault.NO_EVENT),
-        (transaction, replace(receipt, logs=(replace(log, data=b"\1" + log.data[1:]),)), Fault.OTHER_CALL),
+        (transaction, replace(receipt, logs=(replace(log, data=other_digest),)), Fault.OTHER_CALL),
         (replace(transaction, input=nobody_signed), receipt, None),
     ]
     for given_transaction, given_receipt, fault in cases:
         evidence = _weigh(world, given_transaction, given_receipt)
         assert evidence.fault == fault
-        assert evidence.signed_by is None
+        assert fault is None or evidence.fault is not Fault.FORKED_OFF or not evidence.events
+        direct = given_transaction is not None and given_transaction.to == transaction.to
+        assert direct or evidence.signed_by is None
 
 
 @pytest.mark.parametrize(

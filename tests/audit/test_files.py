@@ -65,7 +65,7 @@ def test_files_that_are_as_they_should_be(own: World) -> None:
 def test_without_a_source_they_are_only_counted(own: World) -> None:
     auditor = Auditor(own.view, own.chain, own.address)
     assert auditor.audit([1, 2]).differences == ()
-    assert auditor.files_named == 2
+    assert auditor.files.named == 2
 
 
 @pytest.mark.parametrize(

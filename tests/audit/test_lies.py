@@ -11,8 +11,12 @@ import pytest
 
 from node.chain import contract
 from node.chain.rpc import Chain
-from node.flow.audit import Auditor, ShownGoods, Unreadable, What
-from tests.audit.world import CLASS, SERIAL, Tampered, View, World
+from node.domain.form import form_digest, name_digest
+from node.domain.model import Circ, CircType, Rights, ranges_of
+from node.flow.audit import AuditImpossible, Auditor, Difference, ShownCirc, ShownGoods, Unreadable, What
+from node.flow.audit.facts import Actors, Event, Evidence, Facts, Place
+from node.flow.audit.rules import judge
+from tests.audit.world import CLASS, FORM, SERIAL, Tampered, View, World
 
 ALL = (1, 2, 3, 4, 5, 6, 9)
 CIRCS, PENDING = 7 + 4 + 4 + 2 * 3 + 1, 1
@@ -113,6 +117,23 @@ def _waits_before_what_is_mined(view: View, _: World) -> None:
     view.show(3, [*circs[:3], circs[4], circs[3]])
 
 
+def _failed_of_other_goods(view: View, _: World) -> None:
+    view.show(2, [*view.circs(2), replace(view.circs(1)[6], goods_id=2)])
+
+
+def _waiting(**changes: Any) -> Callable[[View, World], None]:
+    """The waiting circ of goods 3, which the exporter holds, shown otherwise."""
+    return _change(3, 4, **changes)
+
+
+def _by(name: str, **changes: Any) -> Callable[[View, World], None]:
+    return _waiting(operator=name, origin=name, **({"to": name} | changes))
+
+
+def _trans_id_of_another_circ(view: View, _: World) -> None:
+    view.change(2, 3, trans_id=view.circs(1)[6].trans_id)
+
+
 H = "0x[0-9a-f]{12}…"
 LIES: dict[str, tuple[Callable[[View, World], None], int, list[str]]] = {
     "form": (
@@ -131,6 +152,7 @@ LIES: dict[str, tuple[Callable[[View, World], None], int, list[str]]] = {
             r"circ .* \(process\) can't follow the circs shown before it: NotHolder",
             rf"circ {H} \(produce, times 0\) is on the chain, but not shown",
             "1 circ is left out: the contract counts 2, the node shows 1 of them",
+            "the first produce circ is not shown: nothing says what the goods are",
         ],
     ),
     "middle left out": (
@@ -255,6 +277,36 @@ LIES: dict[str, tuple[Callable[[View, World], None], int, list[str]]] = {
         1,
         ["is shown as failed, but it happened: the contract took it"],
     ),
+    "failed of other goods": (
+        _failed_of_other_goods,
+        2,
+        ["has a transaction whose circ does not name these goods"],
+    ),
+    "trans_id of another circ": (
+        _trans_id_of_another_circ,
+        2,
+        [f"has the tx_hash {H}, but the transaction of its trans_id asks for something else"],
+    ),
+    "waiting process by another than the holder": (
+        _by("roaster"),
+        3,
+        [r"\(process\) can't follow the circs shown before it: its operator 'roaster' does not hold the goods"],
+    ),
+    "waiting process by nobody": (_by("王二"), 3, ["its operator '王二' does not hold the goods"]),
+    "waiting produce by another than the holder": (
+        _by("coop", circ_type=0),
+        3,
+        [r"\(produce\) can't follow .* 'coop' does not hold the goods"],
+    ),
+    "waiting transfer to nobody else": (_waiting(circ_type=3), 3, ["its operator hands the goods to nobody else"]),
+    "waiting process to another": (_waiting(to="roaster"), 3, ["a process goes to nobody"]),
+    "waiting of no kind": (_waiting(circ_type=2), 3, ["is shown as kind 2, which is none"]),
+    "waiting of no operator": (_waiting(operator=None), 3, ["shows as operator no username"]),
+    "waiting from another": (
+        _waiting(origin="coop"),
+        3,
+        ["shows as from 'coop', its operator is 'exporter'"],
+    ),
     "unknown status": (
         _change(1, 7, status="done"),
         1,
@@ -289,6 +341,11 @@ LIES: dict[str, tuple[Callable[[View, World], None], int, list[str]]] = {
         _product(serial=replace(SERIAL, product_time=10**30)),
         2,
         ["serial product time is shown as '1000000000000000000000000000000 microseconds since 1970'"],
+    ),
+    "creator": (
+        _product(creator="grader"),
+        2,
+        ["their creator is shown as 'grader', the first produce circ's operator is 'coop'"],
     ),
     "serial": (_product(serial=replace(SERIAL, id=6)), 2, ["serial id is shown as 6"]),
     "no serial": (_product(serial=None), 2, ["serial id is shown as nothing", "serial product time"]),
@@ -398,7 +455,84 @@ def test_a_signature_that_is_not_the_operators(world: World, view: View) -> None
 
 
 def test_a_form_that_does_not_say_what_was_produced(world: World, view: View) -> None:
-    circs = [replace(world.view.circs(3)[4], goods_id=77, times=0, form=b'{"class": []}')]
+    circs = [replace(world.view.circs(3)[4], goods_id=77, circ_type=0, times=0, form=b'{"class": []}')]
     view.goods[77] = ShownGoods(77, CLASS, SERIAL, tuple(circs))
     (difference,) = Auditor(view, world.chain, world.address).audit([77]).differences
-    assert "is the first of the goods, but its form does not say what was produced" in str(difference)
+    assert "is the first produce of the goods, but its form does not say what was produced" in str(difference)
+
+
+def test_goods_without_any_circ(world: World, view: View) -> None:
+    view.goods[77] = ShownGoods(77, CLASS, SERIAL, ())
+    report = Auditor(view, world.chain, world.address).audit([1, 77])
+    (difference,) = report.differences
+    assert str(difference).startswith("goods 77: are shown without any circ, and the contract has taken none")
+    assert report.fresh == (77,)
+
+
+@pytest.mark.parametrize("kind", [1, 3, 4], ids=["process", "transfer", "exam"])
+def test_invented_goods_whose_circs_wait(world: World, view: View, kind: int) -> None:
+    """Nobody has produced them, and none is about to."""
+    waiting = replace(world.view.circs(3)[4], goods_id=77, circ_type=kind, times=0, to="roaster" if kind == 3 else None)
+    view.goods[77] = ShownGoods(77, CLASS, SERIAL, (replace(waiting, to=waiting.to or waiting.operator),))
+    report = Auditor(view, world.chain, world.address).audit([77])
+    (difference,) = report.differences
+    assert "can't follow the circs shown before it: nobody has produced the goods" in str(difference)
+    assert report.fresh == (77,)
+
+
+def test_a_username_that_two_actors_have(world: World, view: View) -> None:
+    """The contract does not allow it; the auditor looks all the same."""
+    digests = [name_digest(name).hex() for name in ("coop", "roaster")]
+
+    def same_name(method: str, _: list[Any], answer: Any) -> Any:
+        if method == "eth_getLogs":
+            return [log | {"data": log["data"].replace(digests[1], digests[0])} for log in answer]
+        return answer
+
+    (difference,) = Auditor(view, Chain(Tampered(world.rpc, same_name)), world.address).audit([4]).differences
+    assert difference.what is What.NAME
+    assert str(difference).endswith("shows the username 'coop', which several actors have: 1, 3")
+
+
+def _history_begun_by_an_exam(produced: bool) -> tuple[ShownGoods, Facts]:
+    """Goods 7, examined before they were produced, which a former contract took; or never produced."""
+    actors = Actors()
+    for actor, name in ((1, "coop"), (2, "grader")):
+        actors.learn(
+            Place(actor, 0, 0), contract.ActorRegistered(actor, "0x" + f"{actor:040x}", Rights(7), name_digest(name))
+        )
+    evidence, events, circs = {}, [], []
+    kinds = [(CircType.EXAM, 2, "grader", b"{}"), (CircType.PRODUCE, 1, "coop", FORM.to_bytes())]
+    for times, (kind, actor, name, form) in enumerate(kinds[: 2 if produced else 1]):
+        salt, tx_hash = bytes([times]) * 16, "0x" + f"{times:064x}"
+        circ = Circ(ranges_of([7]), kind, actor, actor, form_digest(salt, form), times)
+        events.append(Event(tx_hash, Place(10 + times, 0, 0), circ))
+        evidence[tx_hash] = Evidence(tx_hash, 10 + times, events=(events[-1],))
+        circs.append(ShownCirc(7, int(kind), name, name, name, form, salt, tx_hash, tx_hash, times, "success"))
+    facts = Facts(20, 1 if produced else 0, len(events), actors, evidence, events)
+    return ShownGoods(7, CLASS, SERIAL, tuple(circs), "coop"), facts
+
+
+def test_the_product_is_held_against_the_first_produce_wherever_it_is() -> None:
+    shown, facts = _history_begun_by_an_exam(produced=True)
+    lie = replace(shown, goods_class=replace(CLASS, name="Geisha"), creator="grader")
+    honest = {str(each) for each in judge(7, shown, facts).differences}
+    found = [str(each) for each in judge(7, lie, facts).differences if str(each) not in honest]
+    assert len(found) == 2
+    assert "creator is shown as 'grader'" in found[0]
+    assert "class name is shown as 'Geisha'" in found[1]
+    assert not [each for each in judge(7, shown, facts).differences if each.what in (What.PRODUCT, What.CREATOR)]
+
+
+def test_goods_that_were_never_produced_say_nothing_of_themselves() -> None:
+    shown, facts = _history_begun_by_an_exam(produced=False)
+    (difference,) = [each for each in judge(7, shown, facts).differences if each.what is What.PRODUCT]
+    assert "the first produce circ is not shown: nothing says what the goods are" in str(difference)
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[2Jgoods 1: fine", "\u202eevil", "\ud800", "x" * 5_000, "\r\x07\x9b1A"])
+def test_a_difference_is_one_printable_line(text: str) -> None:
+    for made in (Difference(1, What.FORM, text), Unreadable(text), AuditImpossible(text)):
+        assert str(made).isprintable()
+        assert len(str(made)) < 1_000
+    assert str(Difference(1, What.FORM, "咖啡 ok")) == "goods 1: 咖啡 ok"

@@ -42,6 +42,10 @@ SERIAL = ShownSerial(5, PRODUCT_TIME)
 # A contract that finds every signature valid (EIP-1271), behind the code that creates it.
 ANY_SIGNATURE = bytes.fromhex("631626ba7e60e01b60005260206000f3")
 WALLET = bytes.fromhex("6010600c60003960106000f3") + ANY_SIGNATURE
+# A contract that calls the address in its calldata's first word with the rest of its calldata.
+RELAY = bytes.fromhex("6022600c60003960226000f3") + bytes.fromhex(
+    "602036038060206000376000600082600060006000355af160205760006000fd5b00"
+)
 
 
 class View:
@@ -59,7 +63,7 @@ class View:
         return View(self.goods)
 
     def add(self, goods_id: int, circ: ShownCirc) -> None:
-        known = self.goods.get(goods_id) or ShownGoods(goods_id, CLASS, SERIAL, ())
+        known = self.goods.get(goods_id) or ShownGoods(goods_id, CLASS, SERIAL, (), circ.operator)
         self.goods[goods_id] = replace(known, circs=(*known.circs, replace(circ, goods_id=goods_id)))
 
     def circs(self, goods_id: int) -> list[ShownCirc]:
@@ -91,6 +95,7 @@ class World:
         self.view = View()
         self.address = self.deploy()
         self.lookalike: ShownCirc | None = None
+        self.last_data = b""
 
     def deploy(self) -> str:
         me = signer.address_of(self._key)
@@ -172,7 +177,8 @@ class World:
         )
         digest = contract.circ_digest(self.chain_id, self.address, on_chain)
         signature = signer.sign_digest(self._keys[operator], digest)
-        signed = self.sign(self.address, contract.circulate_data(on_chain, signature))
+        self.last_data = contract.circulate_data(on_chain, signature)
+        signed = self.sign(self.address, self.last_data)
         shown = ShownCirc(
             goods_id=goods[0],
             circ_type=int(kind),
@@ -187,6 +193,28 @@ class World:
             status="pending",
         )
         return signed, shown
+
+    def copied(
+        self, goods_id: int, kind: CircType, operator: str, *, through: str | None = None, later: bool = True
+    ) -> ShownCirc:
+        """A circ whose calldata a stranger copied and had mined first, maybe ``through`` a relay; shown honestly.
+
+        The node's own transaction is reverted afterwards, or with ``later`` False never mined.
+        """
+        self._nonce += 1
+        own, shown = self.prepare([goods_id], kind, operator, form=b'{"copied": true}')
+        self._nonce -= 2
+        if through is None:
+            copy = self.sign(self.address, self.last_data, CALL_GAS + 1)
+        else:
+            copy = self.sign(through, bytes(12) + bytes.fromhex(self.address[2:]) + self.last_data)
+        assert self.deliver(copy).status
+        if later:
+            self._nonce += 1
+            assert not self.deliver(own).status
+        settled = replace(shown, tx_hash=copy.hash, status="success")
+        self.view.add(goods_id, settled)
+        return settled
 
     def circulate(
         self, goods: Sequence[int], kind: CircType, operator: str, to: str = "", form: bytes = b""

@@ -115,12 +115,13 @@ class Ledger:
         created = to_checksum_address(computation.msg.storage_address)
         return Outcome(error, gas_used, computation.output, logs, created)
 
-    def register(self, key: keys.PrivateKey | None = None, rights: Rights = ALL_RIGHTS) -> int:
-        """Register an actor with a key of its own, or with ``key``."""
+    def register(
+        self, key: keys.PrivateKey | None = None, rights: Rights = ALL_RIGHTS, name_digest: bytes | None = None
+    ) -> int:
+        """Register an actor with a key and a name of its own, or with those given."""
         key = key or key_of(len(self._registered))
-        outcome = self.send(
-            contract.register_actor_data(address_of(key), rights, keccak(text="name")), sender=REGISTRAR
-        )
+        name_digest = name_digest or keccak(b"name %d" % len(self._registered))
+        outcome = self.send(contract.register_actor_data(address_of(key), rights, name_digest), sender=REGISTRAR)
         assert outcome.error is None, outcome.error
         self._registered.append(key)
         return int.from_bytes(outcome.output, "big")
@@ -188,7 +189,7 @@ class Ledger:
 
 
 ACTORS_SLOT = 3
-WORDS_SLOT = 5
+WORDS_SLOT = 6
 """Where the contract keeps the number of actors and the first word of goods."""
 
 WALLET = bytes.fromhex(

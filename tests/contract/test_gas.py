@@ -34,6 +34,7 @@ def test_a_batch_of_a_thousand_neighbours(ledger: Ledger, first: int) -> None:
     assert used(ledger, goods, PRODUCE, 1) <= 2_900 * 1000
     assert used(ledger, goods, PROCESS, 1) <= 740 * 1000
     assert used(ledger, goods, EXAM, 2) <= 740 * 1000
+    assert used(ledger, goods, EXAM, 1) <= 740 * 1000
     assert used(ledger, goods, TRANSFER, 1, 2) <= 740 * 1000
 
 
@@ -42,7 +43,7 @@ def test_a_single_circ(ledger: Ledger) -> None:
     assert used(ledger, goods, PRODUCE, 1) <= 60_000
     assert used(ledger, goods, PROCESS, 1) <= 42_500
     assert used(ledger, goods, EXAM, 2) <= 42_500
-    # A receiver with a higher number than the operator's has to be looked up.
+    # A receiver with a higher number than the operator's has to be looked up, in a slot that nothing else reads.
     assert used(ledger, goods, TRANSFER, 1, 2) <= 44_000
     assert used(ledger, goods, TRANSFER, 2, 1) <= 42_500
 
@@ -107,7 +108,9 @@ def test_the_other_limits_hold(ledger: Ledger) -> None:
     assert ledger.deploy_gas <= contract.DEPLOY_GAS <= 1.15 * ledger.deploy_gas
     data = contract.register_actor_data(address_of(key_of(99)), Rights(7), b"\xff" * 32)
     fresh = Ledger()
-    assert fresh.send(data, REGISTRAR, gas=contract.REGISTER_ACTOR_GAS).error is None
+    registered = fresh.send(data, REGISTRAR)
+    assert registered.error is None
+    assert 1.15 * registered.gas_used <= contract.REGISTER_ACTOR_GAS <= 1.30 * registered.gas_used
     assert ledger.send(contract.set_rights_data(1, Rights(7)), REGISTRAR, gas=contract.SET_RIGHTS_GAS).error is None
     account = address_of(STRANGER)
     possession = sign(contract.account_digest(CHAIN_ID, ledger.address, 1, account), STRANGER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eth_utils import keccak
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -9,9 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from node.chain import contract
 from node.domain import custody
 from node.domain.custody import CustodyError, GoodsState
-from node.domain.model import GOODS_ID_MAX, TIMES_MAX, Circ, CircType, Range, Rights
+from node.domain.model import EXAM_TIMES_MAX, GOODS_ID_MAX, TIMES_MAX, Circ, CircType, Range, Rights
 
-from .ledger import REGISTRAR, Ledger, circ
+from .ledger import REGISTRAR, Ledger, address_of, circ, key_of
 
 ACTORS = 4
 DEPLOYED = Ledger()
@@ -50,6 +51,7 @@ class Custody(RuleBasedStateMachine):
         self.ledger = DEPLOYED.fork()
         self.goods: dict[int, GoodsState] = {}
         self.rights = {actor: Rights(7) for actor in range(1, ACTORS + 1)}
+        self.named: dict[int, int] = {}
         self.taken: list[Range] = []
 
     def state(self, goods_id: int) -> GoodsState:
@@ -74,21 +76,46 @@ class Custody(RuleBasedStateMachine):
         operator = self.state(first).holder
         self.play((part,), circ_type, operator, to if circ_type is CircType.TRANSFER else operator, drift)
 
+    @rule(data=st.data(), operator=ACTOR, drift=MOSTLY_NONE)
+    def exam(self, data: st.DataObject, operator: int, drift: int) -> None:
+        """Goods that were taken before, whoever holds them; now and then with neighbours that nobody may hold."""
+        if not self.taken:
+            return
+        span = data.draw(st.sampled_from(self.taken))
+        count = min(span.count + data.draw(MOSTLY_NONE), GOODS_ID_MAX - span.first + 1)
+        self.play((Range(span.first, max(count, 1)),), CircType.EXAM, operator, operator, drift)
+
+    @rule(name=st.integers(0, 5), rights=st.integers(0, 7))
+    def register(self, name: int, rights: int) -> None:
+        digest, account = keccak(b"newcomer %d" % name), address_of(key_of(len(self.rights)))
+        outcome = self.ledger.send(contract.register_actor_data(account, Rights(rights), digest), REGISTRAR)
+        if name in self.named:
+            assert outcome.error == f"NameTaken(nameDigest=0x{digest.hex()}, actor={self.named[name]})"
+            return
+        actor = len(self.rights) + 1
+        assert outcome.events == [contract.ActorRegistered(actor, account, Rights(rights), digest)]
+        self.named[name] = actor
+        self.rights[actor] = Rights(rights)
+
     @rule(actor=ACTOR, rights=st.integers(0, 7) | st.just(7))
     def set_rights(self, actor: int, rights: int) -> None:
         assert self.ledger.send(contract.set_rights_data(actor, Rights(rights)), REGISTRAR).error is None
         self.rights[actor] = Rights(rights)
 
-    @rule(region=st.sampled_from(REGIONS), offset=st.integers(0, 12), actor=ACTOR)
-    def age(self, region: int, offset: int, actor: int) -> None:
-        """Goods that are near the end of what can be counted."""
-        state = GoodsState(actor, TIMES_MAX - 1)
+    @rule(
+        region=st.sampled_from(REGIONS),
+        offset=st.integers(0, 12),
+        actor=ACTOR,
+        times=st.sampled_from((EXAM_TIMES_MAX - 1, EXAM_TIMES_MAX, TIMES_MAX - 1)),
+    )
+    def age(self, region: int, offset: int, actor: int, times: int) -> None:
+        """Goods that are near the end of what others may examine, or of what can be counted."""
+        state = GoodsState(actor, times)
         self.ledger.poke_goods(region + offset, state.holder, state.times)
         self.goods[region + offset] = state
 
     def play(self, goods: tuple[Range, ...], circ_type: CircType, operator: int, to: int, drift: int) -> None:
         version = sum(self.state(goods_id).times for span in goods for goods_id in span)
-        unborn = any(self.state(goods_id).times == 0 for span in goods for goods_id in span)
         wanted: Circ = circ(goods, circ_type, operator, to, max(version + drift, 0))
         expected, after = None, {}
         try:
@@ -101,8 +128,7 @@ class Custody(RuleBasedStateMachine):
         assert outcome.error == expected
         if expected is None:
             self.taken.extend(goods)
-            if circ_type is not CircType.EXAM or not unborn:
-                assert outcome.gas_used <= contract.circulate_gas(circ_type, goods)
+            assert outcome.gas_used <= contract.circulate_gas(circ_type, goods)
             assert outcome.events == [contract.Circulated(wanted)]
         for span in goods:
             for goods_id in range(max(span.first - 1, 0), min(span.end + 1, 2**31)):

@@ -9,7 +9,7 @@ import pytest
 from eth_utils import keccak
 
 from node.chain import contract
-from node.domain.model import ACTOR_MAX, GOODS_ID_MAX, TIMES_MAX, Circ, CircType, Range, Rights
+from node.domain.model import ACTOR_MAX, EXAM_TIMES_MAX, GOODS_ID_MAX, TIMES_MAX, Circ, CircType, Range, Rights
 
 from .ledger import (
     ADMIN,
@@ -187,6 +187,32 @@ def exam_without_holding_or_the_right(ledger: Ledger) -> Outcome:
     return ledger.circulate(circ(5, EXAM, 1, version=1))
 
 
+@refused("NotHolder(goodsId=7, holder=0, operator=1)")
+def exam_what_nobody_holds(ledger: Ledger) -> Outcome:
+    ledger.circulate(circ(ranges((5, 2), (8, 4)), PRODUCE, 2))
+    return ledger.circulate(circ(ranges((5, 7)), EXAM, 1, version=6))
+
+
+@refused("NotHolder(goodsId=16, holder=0, operator=1)")
+def exam_a_word_that_no_circ_has_named(ledger: Ledger) -> Outcome:
+    return ledger.circulate(circ(ranges((16, 8)), EXAM, 1))
+
+
+@refused("TimesExhausted(goodsId=11)")
+def examined_once_too_often_by_another(ledger: Ledger) -> Outcome:
+    ledger.circulate(circ(ranges((10, 3)), PRODUCE, 1))
+    ledger.poke_goods(10, holder=2, times=EXAM_TIMES_MAX)
+    ledger.poke_goods(11, holder=1, times=EXAM_TIMES_MAX)
+    return ledger.circulate(circ(ranges((10, 3)), EXAM, 2, version=2 * EXAM_TIMES_MAX + 1))
+
+
+@refused("TimesExhausted(goodsId=11)")
+def examined_once_too_often_by_the_holder(ledger: Ledger) -> Outcome:
+    ledger.circulate(circ(ranges((10, 3)), PRODUCE, 1))
+    ledger.poke_goods(11, holder=1, times=TIMES_MAX)
+    return ledger.circulate(circ(ranges((10, 3)), EXAM, 1, version=TIMES_MAX + 2))
+
+
 @refused("TimesExhausted(goodsId=11)")
 def once_too_often(ledger: Ledger) -> Outcome:
     ledger.circulate(circ(ranges((10, 3)), PRODUCE, 1))
@@ -220,6 +246,27 @@ def register_with_unknown_rights(ledger: Ledger) -> Outcome:
 @refused("UnknownRights(rights=255)")
 def set_unknown_rights(ledger: Ledger) -> Outcome:
     return ledger.send(contract.set_rights_data(1, 255), REGISTRAR)  # type: ignore[arg-type]
+
+
+@refused("ZeroNameDigest()")
+def register_without_a_name(ledger: Ledger) -> Outcome:
+    return ledger.send(contract.register_actor_data(address_of(NEWCOMER), ALL_RIGHTS, bytes(32)), REGISTRAR)
+
+
+@refused(f"NameTaken(nameDigest=0x{NAME_DIGEST.hex()}, actor=4)")
+def register_under_another_s_name(ledger: Ledger) -> Outcome:
+    ledger.register(name_digest=NAME_DIGEST)
+    ledger.register()
+    return ledger.send(contract.register_actor_data(address_of(NEWCOMER), ALL_RIGHTS, NAME_DIGEST), REGISTRAR)
+
+
+@refused(f"NameTaken(nameDigest=0x{NAME_DIGEST.hex()}, actor=4)")
+def register_under_the_name_of_a_sovereign(ledger: Ledger) -> Outcome:
+    ledger.register(name_digest=NAME_DIGEST)
+    digest = contract.account_digest(CHAIN_ID, ledger.address, 4, address_of(NEWCOMER))
+    data = contract.set_account_data(4, address_of(NEWCOMER), sign(digest, NEWCOMER))
+    assert ledger.send(data, REGISTRAR).error is None
+    return ledger.send(contract.register_actor_data(address_of(ledger.key(4)), ALL_RIGHTS, NAME_DIGEST), REGISTRAR)
 
 
 @refused(f"ActorsExhausted(limit={ACTOR_MAX})")

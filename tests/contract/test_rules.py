@@ -7,7 +7,7 @@ from eth_utils import keccak
 
 from node.chain import contract
 from node.chain.contract import AccountChanged, ActorRegistered, Circulated, RightsChanged
-from node.domain.model import GOODS_ID_MAX, TIMES_MAX, Range, Rights
+from node.domain.model import EXAM_TIMES_MAX, GOODS_ID_MAX, TIMES_MAX, Range, Rights
 
 from .ledger import (
     ALL_RIGHTS,
@@ -112,6 +112,40 @@ def test_times_counts_to_its_limit_without_spilling(ledger: Ledger) -> None:
     version = 8 * (TIMES_MAX - 1)
     assert ledger.circulate(circ((Range(16, 8),), TRANSFER, 1, 2, version=version)).error is None
     assert [ledger.goods(goods_id) for goods_id in range(15, 25)] == [(0, 0)] + 8 * [(2, TIMES_MAX)] + [(0, 0)]
+
+
+def test_examiners_leave_circs_to_the_holder(ledger: Ledger) -> None:
+    for goods_id in range(16, 24):
+        ledger.poke_goods(goods_id, holder=1 + goods_id % 2, times=EXAM_TIMES_MAX - 1)
+    goods = (Range(16, 8),)
+    assert ledger.circulate(circ(goods, EXAM, 3, version=8 * (EXAM_TIMES_MAX - 1))).error is None
+    before = [ledger.goods(goods_id) for goods_id in goods[0]]
+    assert before == 4 * [(1, EXAM_TIMES_MAX), (2, EXAM_TIMES_MAX)]
+    refused = ledger.circulate(circ(goods, EXAM, 3, version=8 * EXAM_TIMES_MAX))
+    assert refused.error == "TimesExhausted(goodsId=16)"
+    ledger.poke_goods(16, holder=2, times=1)
+    # What the holder does goes on, in the same word as what only an examiner may do.
+    assert ledger.circulate(circ([16, 17], EXAM, 2, version=1 + EXAM_TIMES_MAX)).error is None
+    assert ledger.circulate(circ([16, 18], EXAM, 1, version=2 + EXAM_TIMES_MAX)).error is None
+    assert ledger.circulate(circ([18], TRANSFER, 1, 2, version=1 + EXAM_TIMES_MAX)).error is None
+    assert [ledger.goods(goods_id) for goods_id in (16, 17, 18)] == [
+        (2, 3),
+        (2, EXAM_TIMES_MAX + 1),
+        (2, EXAM_TIMES_MAX + 2),
+    ]
+
+
+def test_what_was_examined_for_nothing_can_still_be_produced(ledger: Ledger) -> None:
+    assert ledger.circulate(circ(16, EXAM, 3)).error == "NotHolder(goodsId=16, holder=0, operator=3)"
+    assert ledger.circulate(circ(16, PRODUCE, 1)).error is None
+
+
+def test_a_refused_registration_takes_no_name(ledger: Ledger) -> None:
+    digest = keccak(text="n")
+    data = contract.register_actor_data(address_of(NEWCOMER), ALL_RIGHTS, digest)
+    assert ledger.send(data).error is not None
+    assert ledger.register(NEWCOMER, name_digest=digest) == 4
+    assert ledger.register() == 5
 
 
 def test_goods_at_their_limit_do_not_hinder_their_neighbours(ledger: Ledger) -> None:

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from node.domain.custody import UNHELD, CustodyError, GoodsState, apply, next_state
-from node.domain.model import GOODS_ID_MAX, TIMES_MAX, Circ, CircType, Range, Rights
+from node.domain.model import EXAM_TIMES_MAX, GOODS_ID_MAX, TIMES_MAX, Circ, CircType, Range, Rights
 
 ALL = Rights.CIRCULATE | Rights.PRODUCE | Rights.EXAMINE
 RIGHTS = {1: ALL, 2: Rights.CIRCULATE, 3: Rights.CIRCULATE | Rights.EXAMINE, 4: Rights.PRODUCE}
 GOODS = {5: GoodsState(1, 2), 6: GoodsState(1, 3), 7: GoodsState(2, 1), 8: GoodsState(1, TIMES_MAX)}
+GOODS |= {9: GoodsState(1, EXAM_TIMES_MAX), 10: GoodsState(1, EXAM_TIMES_MAX - 1)}
 PRODUCE, PROCESS, TRANSFER, EXAM = CircType.PRODUCE, CircType.PROCESS, CircType.TRANSFER, CircType.EXAM
 
 CIRC = Circ((Range(5, 2),), PROCESS, 1, 1, bytes(32), 5)
@@ -29,6 +30,13 @@ def test_transfer_hands_over_even_to_a_disabled_actor() -> None:
 def test_an_examiner_needs_no_custody() -> None:
     circ = Circ((Range(5, 3),), EXAM, 3, 3, bytes(32), 6)
     assert apply(circ, GOODS, RIGHTS) == {5: GoodsState(1, 3), 6: GoodsState(1, 4), 7: GoodsState(2, 2)}
+
+
+def test_an_examiner_leaves_circs_to_the_holder() -> None:
+    last = Circ((Range(10, 1),), EXAM, 3, 3, bytes(32), EXAM_TIMES_MAX - 1)
+    assert apply(last, GOODS, RIGHTS) == {10: GoodsState(1, EXAM_TIMES_MAX)}
+    by_holder = Circ((Range(9, 1),), EXAM, 1, 1, bytes(32), EXAM_TIMES_MAX)
+    assert apply(by_holder, GOODS, RIGHTS) == {9: GoodsState(1, EXAM_TIMES_MAX + 1)}
 
 
 def test_a_holder_needs_no_right_to_examine() -> None:
@@ -69,6 +77,11 @@ def test_the_given_states_are_left_alone() -> None:
         ({"goods": (Range(5, 3),)}, "NotHolder(goodsId=7, holder=2, operator=1)"),
         ({"goods": (Range(4, 2),)}, "NotHolder(goodsId=4, holder=0, operator=1)"),
         ({"goods": (Range(8, 1),)}, "TimesExhausted(goodsId=8)"),
+        (
+            {"goods": (Range(4, 2),), "circ_type": EXAM, "operator": 3, "to": 3},
+            "NotHolder(goodsId=4, holder=0, operator=3)",
+        ),
+        ({"goods": (Range(9, 1),), "circ_type": EXAM, "operator": 3, "to": 3}, "TimesExhausted(goodsId=9)"),
         ({"version": 4}, "WrongVersion(given=4, expected=5)"),
     ],
 )

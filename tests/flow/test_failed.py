@@ -101,6 +101,6 @@ def test_somebody_elses_actors_stop_the_node(net: Net, tmp_path: Path) -> None:
         people.settled(node.client, goods_id)
         registrar = Registrar(net, node.ready.contract)
         own = signer.address_of(signer.new_key())
-        mined(net.chain, [registrar.send(contract.register_actor_data(own, Rights.CIRCULATE, bytes(32)))])
+        mined(net.chain, [registrar.send(contract.register_actor_data(own, Rights.CIRCULATE, b"n" * 32))])
         people.maker(node.client).goods(1)
         assert "somebody else registers actors at this contract" in str(node.fault())

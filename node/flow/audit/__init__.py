@@ -7,7 +7,7 @@ comes of it; none of them asks anybody.
 
 from node.flow.audit.auditor import Auditor, Progress, Report
 from node.flow.audit.files import FileSource
-from node.flow.audit.findings import Difference, What
+from node.flow.audit.findings import Difference, What, one_line
 from node.flow.audit.shown import (
     AuditImpossible,
     NodeView,
@@ -15,6 +15,7 @@ from node.flow.audit.shown import (
     ShownClass,
     ShownGoods,
     ShownSerial,
+    Unanswered,
     Unreadable,
 )
 
@@ -30,6 +31,8 @@ __all__ = [
     "ShownClass",
     "ShownGoods",
     "ShownSerial",
+    "Unanswered",
     "Unreadable",
     "What",
+    "one_line",
 ]

@@ -47,7 +47,7 @@ class Actors:
     def __init__(self) -> None:
         self._lives: dict[int, list[tuple[Place, Actor]]] = {}
         self._names: dict[int, bytes] = {}
-        self._by_name: dict[bytes, int] = {}
+        self._by_name: dict[bytes, list[int]] = {}
 
     def learn(self, place: Place, event: contract.Event) -> None:
         """Add an event; those of circs say nothing of actors. ValueError for an actor that was never registered."""
@@ -55,7 +55,7 @@ class Actors:
             case contract.ActorRegistered(actor, account, rights, name_digest):
                 self._lives[actor] = [(place, Actor(account, rights))]
                 self._names[actor] = name_digest
-                self._by_name.setdefault(name_digest, actor)
+                self._by_name.setdefault(name_digest, []).append(actor)
             case contract.AccountChanged(actor, account, _):
                 self._go_on(actor, place, Actor(account, self._last(actor).rights))
             case contract.RightsChanged(actor, rights):
@@ -80,9 +80,13 @@ class Actors:
         """The digest of the username under which the actor was registered."""
         return self._names.get(actor)
 
-    def called(self, name_digest: bytes) -> int | None:
-        """The first actor that was registered under a username."""
-        return self._by_name.get(name_digest)
+    def called(self, name_digest: bytes) -> tuple[int, ...]:
+        """The actors that were registered under a username: honestly one at most."""
+        return tuple(self._by_name.get(name_digest, ()))
+
+    def accounts(self, actor: int) -> frozenset[str]:
+        """Every account that the actor has had."""
+        return frozenset(moment.account for _, moment in self._lives.get(actor, ()))
 
 
 class Fault(StrEnum):
@@ -99,16 +103,17 @@ class Fault(StrEnum):
 class Evidence:
     """What the chain has of one transaction.
 
-    ``block`` is None while no block holds it. ``call`` and ``signature`` are what it asks of the contract,
-    ``event`` is what the contract made of it, ``signed_by`` the account whose key signed the circ, None if no
-    key did.
+    ``block`` is None while no block holds it. ``call`` is the circ that it asks of the contract, and ``signed_by``
+    the account whose key signed that circ, None if no key did. A transaction that goes to another contract, which
+    then calls this one, has no ``call``: what it asks can't be read, but what came of it can. ``events`` are the
+    circs that the contract took in it; they are there if there is no ``fault`` and the audited block has it.
     """
 
     tx_hash: str
     block: int | None
     fault: Fault | None = None
     call: Circ | None = None
-    event: Event | None = None
+    events: tuple[Event, ...] = ()
     signed_by: str | None = None
 
 
@@ -141,43 +146,64 @@ def names_goods(circ: Circ, goods_id: int) -> bool:
     return before > 0 and goods_id in circ.goods[before - 1]
 
 
+def promise(transaction: Transaction | None, block: int | None, tx_hash: str, chain_id: int, address: str) -> Evidence:
+    """The evidence of a transaction of which nothing has come yet: not mined, or not up to the audited block."""
+    call, signed_by = _asked(transaction, chain_id, address)
+    fault = None if transaction is None or _goes_to(transaction, address) else Fault.ELSEWHERE
+    return Evidence(tx_hash, block, fault, call, (), signed_by)
+
+
 def weigh(
     transaction: Transaction | None, receipt: Receipt, canonical_hash: str | None, chain_id: int, address: str
 ) -> Evidence:
     """The evidence of a mined transaction.
 
     ``canonical_hash`` is that of the chain's block at the receipt's height, ``address`` the contract's.
+    Anybody may send a circ, and through another contract too. So it is the contract's log that counts; the calldata
+    is held against it where it can be read, in a direct call.
     """
-    tx_hash, block = receipt.tx_hash, receipt.block_number
+    call, signed_by = _asked(transaction, chain_id, address)
+    direct = transaction is not None and _goes_to(transaction, address)
+    events = _events(receipt, address) if receipt.status and transaction is not None else ()
+    fault = None
     if canonical_hash != receipt.block_hash:
-        return Evidence(tx_hash, block, Fault.FORKED_OFF)
-    if transaction is None or transaction.to is None or transaction.to.lower() != address.lower():
-        return Evidence(tx_hash, block, Fault.ELSEWHERE)
+        fault, events = Fault.FORKED_OFF, ()
+    elif not direct:
+        fault = None if events else Fault.ELSEWHERE
+    elif not receipt.status:
+        fault = Fault.REVERTED
+    elif call is None or not events:
+        fault = Fault.NO_EVENT
+    elif call not in [event.circ for event in events]:
+        fault = Fault.OTHER_CALL
+    return Evidence(receipt.tx_hash, receipt.block_number, fault, call, events, signed_by)
+
+
+def _goes_to(transaction: Transaction, address: str) -> bool:
+    return transaction.to is not None and transaction.to.lower() == address.lower()
+
+
+def _asked(transaction: Transaction | None, chain_id: int, address: str) -> tuple[Circ | None, str | None]:
+    """The circ that a direct call asks the contract to take, and whose key signed it."""
+    if transaction is None or not _goes_to(transaction, address):
+        return None, None
     try:
         call, signature = contract.decode_circulate(transaction.input)
     except ValueError:
-        return Evidence(tx_hash, block, Fault.NO_EVENT if receipt.status else Fault.REVERTED)
-    if not receipt.status:
-        return Evidence(tx_hash, block, Fault.REVERTED, call)
-    event = _event(receipt, address)
-    if event is None:
-        return Evidence(tx_hash, block, Fault.NO_EVENT, call)
-    if event.circ != call:
-        return Evidence(tx_hash, block, Fault.OTHER_CALL, call, event)
-    digest = contract.circ_digest(chain_id, address, call)
+        return None, None
     try:
-        signed_by = signer.recover(digest, signature)
+        return call, signer.recover(contract.circ_digest(chain_id, address, call), signature)
     except ValueError:
-        signed_by = None
-    return Evidence(tx_hash, block, None, call, event, signed_by)
+        return call, None
 
 
-def _event(receipt: Receipt, address: str) -> Event | None:
-    """The circ that the contract took. Others can emit what looks the same: their logs don't count."""
+def _events(receipt: Receipt, address: str) -> tuple[Event, ...]:
+    """The circs that the contract took. Others can emit what looks the same: their logs don't count."""
+    found = []
     for log in receipt.logs:
         if log.address.lower() != address.lower() or log.topics[:1] != (contract.CIRCULATED_TOPIC,):
             continue
         event = contract.decode_log(log.topics, log.data)
         if isinstance(event, contract.Circulated):
-            return Event(receipt.tx_hash, place_of(log), event.circ)
-    return None
+            found.append(Event(receipt.tx_hash, place_of(log), event.circ))
+    return tuple(found)

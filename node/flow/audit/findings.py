@@ -9,6 +9,7 @@ from node.domain.model import CircType
 from node.errors import shown as printable
 
 HASH_SHOWN_CHARACTERS = 14
+LINE_CHARACTERS_MAX = 700
 
 
 class What(StrEnum):
@@ -16,9 +17,11 @@ class What(StrEnum):
 
     UNREADABLE = "unreadable"
     UNKNOWN_GOODS = "unknown-goods"
+    NO_CIRC = "no-circ"
     MISSHAPEN = "misshapen"
     NOT_ON_CHAIN = "not-on-chain"
     NOT_FAILED = "not-failed"
+    LATE = "late"
     OTHER_GOODS = "other-goods"
     SHOWN_TWICE = "shown-twice"
     KIND = "kind"
@@ -32,6 +35,7 @@ class What(StrEnum):
     HOLDER = "holder"
     PRODUCT = "product"
     FILE = "file"
+    CREATOR = "creator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +47,28 @@ class Difference:
     detail: str
 
     def __str__(self) -> str:
-        return f"goods {self.goods_id}: {self.detail}"
+        return one_line(f"goods {self.goods_id}: {self.detail}")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the audit of one goods found: circs that are on the chain, circs that wait for it, and differences."""
+    """What the audit of one goods found: circs that are on the chain, circs that wait for it, and differences.
+
+    ``fresh`` are goods that the node shows and of which the contract has taken no circ: nothing is proven of them.
+    """
 
     goods_id: int
     circs: int
     pending: int
     differences: tuple[Difference, ...]
+    fresh: bool = False
+
+
+def one_line(text: str) -> str:
+    """A text as a terminal may be given it, whoever wrote it: one line, all of it printable, not endless."""
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[: LINE_CHARACTERS_MAX + 1])
+    return text if len(text) <= LINE_CHARACTERS_MAX else text[:LINE_CHARACTERS_MAX] + "…"
 
 
 def short(tx_hash: str) -> str:

@@ -6,7 +6,17 @@ from collections.abc import Iterable, Sequence
 
 from node.chain import contract
 from node.chain.rpc import Block, CallReverted, Chain, ChainUnavailable, Log
-from node.flow.audit.facts import ACTOR_TOPICS, ALL_TOPICS, Actors, Event, Evidence, Facts, place_of, weigh
+from node.flow.audit.facts import (
+    ACTOR_TOPICS,
+    ALL_TOPICS,
+    Actors,
+    Event,
+    Evidence,
+    Facts,
+    place_of,
+    promise,
+    weigh,
+)
 from node.flow.audit.shown import AuditImpossible
 
 LOG_BLOCKS_MAX = 10_000
@@ -118,9 +128,10 @@ class Reading:
         for tx_hash, receipt, transaction in zip(unknown, receipts, transactions, strict=True):
             if receipt is None:
                 if transaction is not None:
-                    found[tx_hash] = Evidence(tx_hash, None)
+                    found[tx_hash] = promise(transaction, None, tx_hash, self._chain_id, self._address)
             elif receipt.block_number > head.number:
-                found[tx_hash] = Evidence(tx_hash, receipt.block_number)
+                block = receipt.block_number
+                found[tx_hash] = promise(transaction, block, tx_hash, self._chain_id, self._address)
             else:
                 canonical = self._block_hash(receipt.block_number)
                 evidence = weigh(transaction, receipt, canonical, self._chain_id, self._address)
@@ -137,13 +148,17 @@ class Reading:
 
     def _contract_accounts(self, evidence: Iterable[Evidence]) -> frozenset[str]:
         """Which accounts of operators have code. Those whose own key signed need not be asked."""
-        asked = set()
+        asked: set[str] = set()
         for one in evidence:
-            if one.event is None or one.fault is not None:
+            if one.call is None:
                 continue
-            operator = self._actors.at(one.event.circ.operator, one.event.place)
-            if operator is not None and operator.account != one.signed_by:
-                asked.add(operator.account)
+            if one.fault is None and one.events:
+                then = self._actors.at(one.call.operator, one.events[0].place)
+                accounts = frozenset() if then is None else frozenset([then.account])
+            else:
+                accounts = self._actors.accounts(one.call.operator)
+            if one.signed_by not in accounts:
+                asked |= accounts
         for account in asked - self._has_code.keys():
             self._has_code[account] = bool(self._chain.code(account))
         return frozenset(account for account in asked if self._has_code[account])

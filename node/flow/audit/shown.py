@@ -8,12 +8,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from node.flow.audit.findings import one_line
 
-class AuditImpossible(Exception):
+
+class _OneLine(Exception):
+    """As a string it is one printable line, whatever the node or the endpoint put into it."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+class AuditImpossible(_OneLine):
     """The audit can't be done, which says nothing about the node's honesty; the message says what to do."""
 
 
-class Unreadable(Exception):
+class Unanswered(AuditImpossible):
+    """The node did not answer for these goods: it is away or busy, or it does not want to."""
+
+
+class Unreadable(_OneLine):
     """The node answered, but with something that isn't the history of goods; the message says what it was."""
 
 
@@ -57,12 +70,13 @@ class ShownCirc:
 
 @dataclass(frozen=True, slots=True)
 class ShownGoods:
-    """One goods with its circs in the order in which the node shows them."""
+    """One goods with its circs in the order in which the node shows them. ``creator`` is a username."""
 
     goods_id: int | None
     goods_class: ShownClass | None
     serial: ShownSerial | None
     circs: tuple[ShownCirc, ...]
+    creator: str | None = None
 
 
 class NodeView(Protocol):
@@ -71,6 +85,6 @@ class NodeView(Protocol):
     def history(self, goods_id: int) -> ShownGoods | None:
         """What the node shows of goods now, or None if it says that it doesn't know them.
 
-        MUST ask the node anew at every call. Raises Unreadable for an answer that is none, AuditImpossible
-        if the node can't be asked; nothing else, whatever the node sends.
+        MUST ask the node anew at every call. Raises Unreadable for an answer that is none, Unanswered for none;
+        nothing else, whatever the node sends.
         """
