@@ -15,7 +15,7 @@ from node import config as configuration
 from node.api.auth import Tokens
 from node.api.circs import Circs
 from node.api.models import Models
-from node.api.offline import Offline
+from node.api.files import FilesServicer
 from node.api.orgs import Orgs
 from node.api.products import ProductsServicer
 from node.api.server import Server
@@ -27,8 +27,12 @@ from node.chain.transport import ChainUnavailable, HttpRpc, JsonRpc
 from node.clock import Clock, now_micros
 from node.config import EMBEDDED, Config
 from node.errors import SetupError
+from node.files.embedded import EmbeddedFiles
+from node.files.keeper import FileKeeper
+from node.files.kubo import KuboFiles
 from node.flow.actors import Actors
 from node.flow.confirm import Confirmer
+from node.flow.files import Files
 from node.flow.goods import Products
 from node.flow.ledger import Ledger, open_ledger, signer_key
 from node.flow.people import People
@@ -71,6 +75,24 @@ def open_store(config: Config) -> tuple[Store, Seal]:
         return Store(config.index_path), seal
 
 
+def open_files(config: Config) -> FileKeeper:
+    """What keeps the content of files, as --ipfs says."""
+    try:
+        if config.ipfs == EMBEDDED:
+            return EmbeddedFiles(config.files_path)
+        return KuboFiles(config.ipfs, config.files_path)
+    except OSError as fault:
+        raise SetupError(f"{config.files_path}: {fault.strerror}") from fault
+
+
+def files_of(config: Config) -> Files:
+    """The files of a data directory, for a command beside a running node or without one."""
+    configuration.check(config)
+    if not config.index_path.is_file():
+        raise SetupError(f"--data-dir {config.data_dir}: no node has its data there")
+    return Files(Store(config.index_path), open_files(config), now_micros, config.upload_bytes_max)
+
+
 class Stopped(Exception):
     """The node was asked to stop before it was ready."""
 
@@ -105,7 +127,11 @@ class Node:
             chain = Chain(self._rpc)
             self._ledger = _when_reachable(lambda: open_ledger(self._store, chain, key), stopping or threading.Event())
             self._workers(chain)
-            self._server, self._site = self._faces(chain, seal, clock)
+            keeper = open_files(config)
+            opened.callback(keeper.close)
+            files = Files(self._store, keeper, clock, config.upload_bytes_max)
+            files.recover()
+            self._server, self._site = self._faces(chain, seal, clock, files)
             self._opened = opened.pop_all()
 
     def _open_chain(self, key: bytes) -> JsonRpc:
@@ -140,7 +166,7 @@ class Node:
             "confirmer", confirmer.step, idle_seconds=idle, on_fatal=self._fail, at_end=self._store.close_thread
         )
 
-    def _faces(self, chain: Chain, seal: Seal, clock: Clock) -> tuple[Server, Site]:
+    def _faces(self, chain: Chain, seal: Seal, clock: Clock, files: Files) -> tuple[Server, Site]:
         submitted = self._sender.wake
         actors = Actors(self._ledger, seal)
         self.people = people = People(self._store, seal, clock, role_changed=actors.keep_in_step, submitted=submitted)
@@ -156,16 +182,20 @@ class Node:
             ProductsServicer(products, query),
             Circs(recorder, query),
             Models(Recognition(self._store, self._catalogue, clock)),
-            Offline(),
+            FilesServicer(files, self._public_url),
         )
         is_embedded = self._config.chain == EMBEDDED
         endpoint = RpcEndpoint(self._rpc, self._ledger.contract) if is_embedded else None
         server = Server(self._config.grpc, servicers, tokens)
         try:
-            return server, Site(self._config.http, endpoint)
+            return server, Site(self._config.http, endpoint, files)
         except SetupError:
             server.stop(0)
             raise
+
+    def _public_url(self) -> str:
+        given = self._config.public_url
+        return given.rstrip("/") if given else f"http://{_with_port(self._config.http, self._site.port)}"
 
     def start(self) -> Ready:
         """Start anchoring and answering."""

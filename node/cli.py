@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from node import __version__
-from node.config import EMBEDDED, SQLITE, Config, host_and_port
+from node.config import EMBEDDED, SQLITE, Config, host_and_port, is_base_url
 from node.errors import SetupError, VTraceError
 
 if TYPE_CHECKING:
@@ -32,6 +33,22 @@ def option(flag: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
     """An option that can also be set in the environment: --data-dir is VTRACE_DATA_DIR, whatever the command."""
     variable = f"VTRACE_{flag.removeprefix('--').replace('-', '_').upper()}"
     return click.option(flag, *names, envvar=variable, show_envvar=True, **settings)
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes, with KiB, MiB or GiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """``512MiB`` as 536870912."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"([0-9]{1,15})(?:([KMG])iB)?", value.strip(), re.ASCII)
+        if not found:
+            self.fail(f"{value}: want a number of bytes such as 1048576, 512MiB or 1GiB", param, ctx)
+        scale: int = 1024 ** " KMG".index(found[2] or " ")
+        return int(found[1]) * scale
 
 
 DATA_DIR = option(
@@ -85,11 +102,12 @@ def main() -> None:
 )
 @option(
     "--ipfs",
-    type=click.Choice([EMBEDDED]),
     default=EMBEDDED,
     show_default=True,
-    help="Where files are kept. This version takes no uploads yet.",
+    help="Where files are kept: embedded (in the data directory), or the URL of an IPFS daemon's RPC (Kubo).",
 )
+@option("--upload-max", type=Size(), default="1GiB", show_default=True, help="Bytes of one file at most: 500MiB, 2GiB.")
+@option("--public-url", help="The base of the addresses of files. Default: http:// and the address of --http.")
 @option("--db", type=click.Choice([SQLITE]), default=SQLITE, show_default=True, help="What holds the index.")
 @option(
     "--confirmations",
@@ -113,6 +131,8 @@ def serve(
     http: str,
     chain: str,
     ipfs: str,
+    upload_max: int,
+    public_url: str | None,
     db: str,
     confirmations: int | None,
     master_key: Path | None,
@@ -123,7 +143,7 @@ def serve(
 
     When it is ready, it prints one line of JSON to stdout; logs go to stderr.
     """
-    del ipfs, db  # each has one choice in this version
+    del db  # it has one choice in this version
     from node.app import Node, Stopped
 
     config = Config(
@@ -135,6 +155,9 @@ def serve(
         master_key=master_key,
         signer_key=signer_key,
         models=models,
+        ipfs=ipfs,
+        upload_bytes_max=upload_max,
+        public_url=public_url,
     )
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -172,6 +195,7 @@ RPC = "URL of a JSON-RPC endpoint of the chain; the embedded chain's is http://H
 @option("--contract", required=True, help="Address of the contract, as its owner made it known.")
 @option("--goods", "goods_ids", type=int, multiple=True, help="Goods to audit; may be given again.")
 @option("--all", "everything", is_flag=True, help="Audit every goods that the contract knows.")
+@option("--files", "files_url", help="Base of the addresses of files. Default: that of --rpc, if it ends in /rpc.")
 @option("--chain-id", type=click.IntRange(min=1), help="Refuse an endpoint that serves another chain than this.")
 @option(
     "--late-blocks",
@@ -186,6 +210,7 @@ def audit(
     contract: str,
     goods_ids: tuple[int, ...],
     everything: bool,
+    files_url: str | None,
     chain_id: int | None,
     late_blocks: int,
 ) -> None:
@@ -203,7 +228,7 @@ def audit(
         host_and_port("--node", node_address)
         with NodeClient(node_address) as client:
             named = None if everything else list(goods_ids)
-            code = _audit(client, rpc, contract, named, chain_id=chain_id, late_blocks=late_blocks)
+            code = _audit(client, rpc, contract, named, files_url, chain_id=chain_id, late_blocks=late_blocks)
     except (AuditImpossible, SetupError) as fault:
         click.echo(one_line(f"audit: could not check: {fault}"), err=True)
         code = EXIT_COULD_NOT_CHECK
@@ -214,7 +239,14 @@ def audit(
     sys.exit(code)
 
 
-def _audit(client: NodeClient, rpc: str, contract: str, goods_ids: list[int] | None, **settings: Any) -> int:
+def _audit(
+    client: NodeClient,
+    rpc: str,
+    contract: str,
+    goods_ids: list[int] | None,
+    files_url: str | None = None,
+    **settings: Any,
+) -> int:
     """Audit goods, or all of them, with a progress bar; prints the report. Answers the exit code: 0, 1 or 2.
 
     ``settings`` are the auditor's.
@@ -224,16 +256,26 @@ def _audit(client: NodeClient, rpc: str, contract: str, goods_ids: list[int] | N
 
     from node.api.client import AuditedNode
     from node.chain.rpc import Chain, HttpRpc
+    from node.files.gateway import Gateway
     from node.flow.audit import Auditor
 
+    if files_url is None and rpc.endswith("/rpc"):
+        files_url = rpc.removesuffix("/rpc")
+    if files_url is not None and not is_base_url(files_url):
+        raise SetupError(f"--files {files_url}: want an http(s) URL such as http://127.0.0.1:8080")
+    gateway = None if files_url is None else Gateway(files_url)
     try:
         endpoint = HttpRpc(rpc)
     except ValueError as fault:
         raise SetupError(f"--rpc {rpc}: {fault}") from fault
     stderr = Console(stderr=True)
-    with closing(endpoint), Progress(console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+    with ExitStack() as opened:
+        opened.callback(endpoint.close)
+        if gateway is not None:
+            opened.callback(gateway.close)
+        bar = opened.enter_context(Progress(console=stderr, transient=True, disable=not stderr.is_terminal))
         task = bar.add_task("auditing goods", total=None)
-        auditor = Auditor(AuditedNode(client), Chain(endpoint), contract, **settings)
+        auditor = Auditor(AuditedNode(client), Chain(endpoint), contract, files=gateway, **settings)
 
         def tell(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
@@ -241,6 +283,10 @@ def _audit(client: NodeClient, rpc: str, contract: str, goods_ids: list[int] | N
         report = auditor.audit_all(tell) if goods_ids is None else auditor.audit(goods_ids, tell)
     for line in report.lines:
         click.echo(line)
+    if auditor.files.named and gateway is None:
+        click.echo(f"audit: {auditor.files.named} files are named, none was checked: give --files URL", err=True)
+    elif auditor.files.named:
+        click.echo(f"audit: {auditor.files.named} files fetched")
     if report.differences:
         return EXIT_DIFFERENCES
     return EXIT_COULD_NOT_CHECK if report.unchecked else 0
@@ -304,6 +350,48 @@ def _play(node_address: str, rpc: str, contract: str, grant: Callable[[str, str]
         raise SetupError(f"audit: could not check: {fault}") from fault
     if differences:
         sys.exit(EXIT_DIFFERENCES)
+
+
+@main.group()
+def files() -> None:
+    """Look after the files of a data directory, on the node's own machine."""
+
+
+@files.command("verify", epilog="Example: vtrace files verify --data-dir ./data")
+@DATA_DIR
+@option("--ipfs", default=EMBEDDED, show_default=True, help="Where the files are kept, as for vtrace serve.")
+def files_verify(data_dir: Path, ipfs: str) -> None:
+    """Read every file and hold it against its CID, beside a running node or without one.
+
+    Prints each damaged file. Exit code 0: none, 1: some, 2: could not check.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    from node.app import files_of
+    from node.flow.files import Unreadable
+
+    kept = files_of(Config(data_dir=data_dir, ipfs=ipfs))
+    stderr = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    shown = Progress(*columns, TimeRemainingColumn(), console=stderr, transient=True, disable=not stderr.is_terminal)
+    with shown as bar:
+        task = bar.add_task("verifying files", total=None)
+
+        def tell(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        damaged = 0
+        try:
+            for damage in kept.verify(tell):
+                click.echo(str(damage))
+                damaged += 1
+        except Unreadable as fault:
+            click.echo(f"files: could not check: {fault}", err=True)
+            sys.exit(EXIT_COULD_NOT_CHECK)
+    total, size = kept.totals()
+    click.echo(f"files: {total} files, {size} bytes, {damaged} damaged")
+    sys.exit(EXIT_DIFFERENCES if damaged else 0)
 
 
 @main.group()

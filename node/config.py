@@ -14,6 +14,7 @@ CONFIRMATIONS_EMBEDDED = 1
 CONFIRMATIONS_OTHER = 12
 CONFIRMATIONS_MAX = 10_000
 PORT_MAX = 65_535
+UPLOAD_BYTES_MAX = 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,9 @@ class Config:
     confirmations: int | None = None
     master_key: Path | None = None
     signer_key: Path | None = None
+    ipfs: str = EMBEDDED
+    upload_bytes_max: int = UPLOAD_BYTES_MAX
+    public_url: str | None = None
     models: Path | None = None
 
     @property
@@ -43,6 +47,11 @@ class Config:
     def chain_path(self) -> Path:
         """The embedded chain's file."""
         return self.data_dir / "chain.sqlite3"
+
+    @property
+    def files_path(self) -> Path:
+        """The folder of files, and of those on their way in."""
+        return self.data_dir / "files"
 
     @property
     def depth(self) -> int:
@@ -74,6 +83,24 @@ def check(config: Config) -> None:
             f"--confirmations {config.confirmations}: the embedded chain mines when there is something to mine, "
             "so nothing would ever stand on the last blocks; want 1"
         )
+    if config.ipfs != EMBEDDED and not _is_daemon_url(config.ipfs):
+        raise SetupError(f"--ipfs {config.ipfs}: want {EMBEDDED}, or http(s)://HOST:PORT of an IPFS daemon's RPC")
+    if config.upload_bytes_max < 1:
+        raise SetupError(f"--upload-max {config.upload_bytes_max}: want 1 byte or more")
+    if config.public_url is not None and not is_base_url(config.public_url):
+        raise SetupError(f"--public-url {config.public_url}: want an http(s) URL such as https://trace.example.com")
+
+
+def _is_daemon_url(text: str) -> bool:
+    if not _is_http_url(text):
+        return False
+    parts = urlsplit(text)
+    return parts.username is None and parts.path in ("", "/") and not parts.query and not parts.fragment
+
+
+def is_base_url(text: str) -> bool:
+    """Whether paths can be put behind a text to make addresses."""
+    return _is_http_url(text) and text.isprintable() and not any(character in text for character in " ?#")
 
 
 def _is_http_url(text: str) -> bool:

@@ -41,7 +41,8 @@ class Figures:
     loaded_mib: float
 
 
-def _memory_mib(node: RunningNode) -> float:
+def memory_mib(node: RunningNode) -> float:
+    """Resident memory of a node."""
     for line in Path(f"/proc/{node.process.pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
@@ -52,7 +53,7 @@ def _measure(node: RunningNode, circs: int, batches: int, callers: int) -> Figur
     maker = people.maker(node.client)
     goods = maker.goods(BATCH_GOODS)
     people.settled(node.client, goods[-1])
-    idle = _memory_mib(node)
+    idle = memory_mib(node)
 
     def single(client: WireClient, number: int) -> None:
         client.call("CreateCirc", goods_id=goods[number % len(goods)], circ_type=1, form_value=b'{"step":"drying"}')
@@ -63,7 +64,7 @@ def _measure(node: RunningNode, circs: int, batches: int, callers: int) -> Figur
         client.call("BatchCirc", goods_ids=goods, circ_type=1, form_info=b'{"step":"milling"}')
 
     batched, batched_final = _timed(node, maker, batch, batches, callers, goods[0])
-    return Figures(answered, final, batched * BATCH_GOODS, batched_final * BATCH_GOODS, idle, _memory_mib(node))
+    return Figures(answered, final, batched * BATCH_GOODS, batched_final * BATCH_GOODS, idle, memory_mib(node))
 
 
 def _timed(

@@ -49,12 +49,19 @@ need_node() {
 }
 
 # set_up_node: the npm packages that tests and the contract's compiler need.
-set_up_node() {
-  local stamp=node_modules/.stamp want
-  want="$(cksum < package-lock.json)"
+set_up_node() { install_npm .; }
+
+# set_up_daemon: the IPFS daemon that the tests of files run.
+set_up_daemon() { install_npm tests/files/daemon --omit=optional; }
+
+# install_npm FOLDER [OPTION…]: the npm packages of a folder's lock file.
+install_npm() {
+  local folder=$1 stamp=$1/node_modules/.stamp want
+  shift
+  want="$(cksum < "$folder/package-lock.json")"
   if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then return; fi
   need_node
-  say "installing the npm packages of package-lock.json"
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+  say "installing the npm packages of ${folder#./}/package-lock.json"
+  (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error "$@")
   printf '%s\n' "$want" > "$stamp"
 }

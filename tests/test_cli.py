@@ -41,7 +41,14 @@ OPTIONS = [
 
 
 def test_every_command_is_there() -> None:
-    assert COMMANDS.keys() >= {("serve",), ("demo",), ("audit",), ("admin", "create"), ("admin", "grant")}
+    assert COMMANDS.keys() >= {
+        ("serve",),
+        ("demo",),
+        ("audit",),
+        ("admin", "create"),
+        ("admin", "grant"),
+        ("files", "verify"),
+    }
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
@@ -63,6 +70,7 @@ def test_h_is_help_and_version_is_known() -> None:
 
 SAMPLES = {
     "phone": "13800138000",
+    "upload_max": "1048576",
     "confirmations": "7",
     "goods_ids": "3 4",
     "everything": "1",
@@ -114,6 +122,13 @@ BAD_VALUES = [
     ("--confirmations", "0", "want 1 to 10000"),
     ("--confirmations", "-3", "want 1 to 10000"),
     ("--confirmations", "10001", "want 1 to 10000"),
+    ("--upload-max", "0", "want 1 byte or more"),
+    ("--public-url", "trace.example.com", "want an http(s) URL"),
+    ("--public-url", "https://trace.example.com/?x", "want an http(s) URL"),
+    ("--ipfs", "embeded", "want embedded, or http(s)://HOST:PORT"),
+    ("--ipfs", "ftp://127.0.0.1:1", "want embedded, or http(s)://HOST:PORT"),
+    ("--ipfs", "http://127.0.0.1:5001/api/v0", "want embedded, or http(s)://HOST:PORT"),
+    ("--ipfs", "http://127.0.0.1:99999", "want embedded, or http(s)://HOST:PORT"),
 ]
 
 

@@ -25,14 +25,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"flow", "domain", "wire", *BASE},
     "page": {"flow", "domain", "chain", "config", *BASE},
     "app": {"api", "page", "flow", "domain", "config", *ROOMS, *BASE},
-    "cli": {"app", "api", "flow", "domain", "chain", "config", *BASE},
+    "cli": {"app", "api", "flow", "domain", "chain", "files", "config", *BASE},
 }
 """room or module at the top of node/ → what of node/ it may import beside itself."""
 
 ONLY_IN: dict[str, set[str]] = {
     "peewee": {"store"},
     "playhouse": {"store"},
-    "requests": {"chain"},
+    "requests": {"chain", "files"},
     "rlp": {"chain"},
     "eth_account": {"chain"},
     "eth_keys": {"chain"},
@@ -48,6 +48,9 @@ ONLY_IN: dict[str, set[str]] = {
     "numpy": {"models"},
     "onnxruntime": {"models"},
     "jcamp": {"models"},
+    "aleph_cid": {"files"},
+    "filetype": {"files"},
+    "ipfshttpclient": {"files"},
 }
 """outside library → the rooms that may see it."""
 

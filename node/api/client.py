@@ -185,6 +185,7 @@ def _shown_circ(message: circ.CircRecord) -> ShownCirc:
         tx_hash=_value(message, "tx_hash"),
         times=_value(message, "times"),
         status=_value(message, "status"),
+        files=tuple(message.files),
     )
 
 

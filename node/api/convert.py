@@ -6,6 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.wrappers_pb2 import BytesValue, Int32Value, Int64Value, StringValue
 
 from node.domain import records
+from node.domain.files import named_in
 from node.domain.model import CircStatus
 from node.errors import invalid
 from node.wire.circ.v1 import circ_pb2 as circ
@@ -127,6 +128,7 @@ def circ_record(value: records.CircRecord) -> circ.CircRecord:
     getattr(message, "from").value = value.operator
     if value.form:
         message.from_value.value = value.form.decode()
+        message.files.extend(named_in(value.form))
     if value.tx_hash is not None:
         message.tx_hash.value = value.tx_hash
     if value.times is not None and value.status is not CircStatus.FAILED:

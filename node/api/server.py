@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 
 from node.api.auth import ANYONE, NEEDS, Tokens, require
 from node.api.status import to_status
+from node.api.streams import Incoming
 from node.errors import IndexUnavailable, Reason, SetupError, Status, VTraceError, invalid
 from node.wire.vtrace.v1 import service_pb2 as wire
 
@@ -30,6 +31,9 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_metadata_size", 16 * 1024),
     ("grpc.so_reuseport", 0),
+    # The window of a stream is this and no more, else gRPC lets it grow and large messages pile up in memory.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1024 * 1024),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
 )
 
@@ -94,7 +98,7 @@ def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens) -> Any:
                 return answer(given)
             caller = tokens.caller(_authorization(context))
             require(caller, needs, name)
-            return answer(caller, given)
+            return answer(caller, Incoming(given, context) if method.client_streaming else given)
         except VTraceError as fault:
             refusal = fault
         except IndexUnavailable:
@@ -104,7 +108,7 @@ def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens) -> Any:
             )
         except Exception:
             log.exception("%s failed", name)
-            refusal = VTraceError(failed, f"{name} failed inside the node; its log says why")
+            refusal = VTraceError(failed, f"{name} failed inside the node; its log says why", status=Status.INTERNAL)
         context.abort_with_status(rpc_status.to_status(to_status(refusal)))
         raise AssertionError("abort returned")
 

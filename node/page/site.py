@@ -12,6 +12,8 @@ from starlette.routing import Route
 
 from node.config import host_and_port
 from node.errors import SetupError
+from node.flow.files import Files
+from node.page.files import FileEndpoint
 from node.page.rpc import RpcEndpoint
 
 CONNECTIONS_MAX = 512
@@ -22,7 +24,7 @@ STOP_SECONDS = 3
 class Site:
     """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own."""
 
-    def __init__(self, address: str, rpc: RpcEndpoint | None) -> None:
+    def __init__(self, address: str, rpc: RpcEndpoint | None, files: Files) -> None:
         host, port = host_and_port("--http", address)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -30,7 +32,9 @@ class Site:
         except OSError as fault:
             raise SetupError(f"--http {address}: {fault.strerror}; is another node running?") from fault
         self.port = int(self._socket.getsockname()[1])
-        routes = [Route("/rpc", rpc.answer, methods=["POST"])] if rpc is not None else []
+        routes = [Route("/ipfs/{cid:path}", FileEndpoint(files).answer, methods=["GET", "HEAD"])]
+        if rpc is not None:
+            routes.append(Route("/rpc", rpc.answer, methods=["POST"]))
         config = uvicorn.Config(
             Starlette(routes=routes),
             log_config=None,

@@ -213,6 +213,24 @@ class CircGoods(Table):
         without_rowid = True
 
 
+class File(Table):
+    """A content that somebody uploaded, and what was said of it."""
+
+    id = AutoField()
+    cid = CharField()
+    size = BigIntegerField()
+    sniffed = CharField()
+    declared = CharField()
+    filename = CharField()
+    uploader = ForeignKeyField(User)
+    own = TextField()
+    created_at = BigIntegerField()
+
+    class Meta:
+        table_name = "file"
+        indexes = ((("cid", "uploader"), True),)
+
+
 class Material(Table):
     """What goods can consist of. A row is never deleted, so that an id always means the same."""
 
@@ -250,6 +268,7 @@ TABLES = (
     Actor,
     Circ,
     CircGoods,
+    File,
     Material,
     RecognitionModel,
 )

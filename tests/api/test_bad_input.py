@@ -319,11 +319,6 @@ CASES: dict[str, tuple[Callable[[Cast], Any], tuple[str, str, str], str | None]]
         DENIED,
         None,
     ),
-    "an upload that is not taken": (
-        lambda cast: cast.maker.boss.call("Upload", content=b"x"),
-        ("UNIMPLEMENTED", "SERVICE_OFFLINE", "vtrace.v1"),
-        None,
-    ),
     "models for a producer": (lambda cast: cast.maker.boss.call("ListModels"), DENIED, None),
 }
 

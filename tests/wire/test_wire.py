@@ -36,6 +36,7 @@ CONTRACT = [tuple(line.split("\t")) for line in (Path(__file__).parent / "wire.t
 ADDED_FIELD_MIN = 100
 ADDED_FIELDS = {
     ("field", "circ.v1.CircRecord", "salt", "100", "bytes", ""),
+    ("field", "circ.v1.CircRecord", "files", "101", "string", "repeated"),
     ("field", "vtrace.v1.UpdateUserRequest", "password", "100", "google.protobuf.StringValue", ""),
     ("field", "vtrace.v1.UpdateUserRequest", "current_password", "101", "google.protobuf.StringValue", ""),
 }

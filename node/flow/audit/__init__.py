@@ -6,6 +6,7 @@ comes of it; none of them asks anybody.
 """
 
 from node.flow.audit.auditor import Auditor, Progress, Report
+from node.flow.audit.files import FileSource
 from node.flow.audit.findings import Difference, What, one_line
 from node.flow.audit.shown import (
     AuditImpossible,
@@ -22,6 +23,7 @@ __all__ = [
     "AuditImpossible",
     "Auditor",
     "Difference",
+    "FileSource",
     "NodeView",
     "Progress",
     "Report",

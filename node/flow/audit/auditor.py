@@ -3,7 +3,7 @@
 1. The chain answers, and the code at the contract's address is the code that this auditor knows, made for this
    chain and this address. From there on the contract's word counts.
 2. For some goods at a time: the head is taken, the contract's logs are read up to it, then the node shows the
-   goods, then the chain says what it has of them at that head. Steps 3 to 12 are in rules.py.
+   goods, then the chain says what it has of them at that head. Steps 3 to 12 are in rules.py, step 13 in files.py.
 
 What honest movement could explain is no difference. The head is taken before the node is asked: a node that hides
 nothing then shows at least what the chain had at that head, and what came later waits. Goods that differ, and goods
@@ -29,6 +29,7 @@ from node.chain import contract
 from node.chain.rpc import Block, Chain, ChainUnavailable
 from node.domain.model import GOODS_ID_MAX
 from node.flow.audit.facts import Facts
+from node.flow.audit.files import FileCheck, FileSource
 from node.flow.audit.findings import Difference, Verdict, What, one_line
 from node.flow.audit.predictions import Predictions
 from node.flow.audit.reading import LOG_BLOCKS_MAX, Reading
@@ -95,7 +96,8 @@ class Auditor:
     Step 1 is done at once: AuditImpossible if there is no such contract, or if the chain isn't ``chain_id``.
     ``first_block`` is where its logs begin; without it the auditor looks for the block, and where the endpoint can't
     tell begins with block 0. ``late_blocks`` is how long a circ may be shown as pending after it was mined: more than
-    the blocks that the node waits for. With ``predictions`` those that stand in exam circs are run again.
+    the blocks that the node waits for. ``files`` is where the files come from that circs name; without it they are
+    not checked. With ``predictions`` those that stand in exam circs are run again.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class Auditor:
         chain_id: int | None = None,
         first_block: int | None = None,
         late_blocks: int = LATE_BLOCKS,
+        files: FileSource | None = None,
         pause: Callable[[float], None] = time.sleep,
         predictions: Predictions | None = None,
     ) -> None:
@@ -116,6 +119,7 @@ class Auditor:
         self._chain = chain
         self._address = address
         self._late_blocks = late_blocks
+        self.files = FileCheck(files)
         self._pause = pause
         self._predictions = predictions
         try:
@@ -157,7 +161,7 @@ class Auditor:
         self._pause(seconds)
 
     def judge(self, reading: Reading, head: Block, answers: Sequence[tuple[int, Answer]]) -> list[Verdict | None]:
-        """Steps 3 to 12 for some goods; None for goods that neither the node nor the contract knows."""
+        """Steps 3 to 13 for some goods; None for goods that neither the node nor the contract knows."""
         facts = reading.facts([(goods_id, _hashes(answer)) for goods_id, answer in answers], head)
         return [self._verdict(goods_id, answer, said) for (goods_id, answer), said in zip(answers, facts, strict=True)]
 
@@ -167,10 +171,12 @@ class Auditor:
         if answer is None and not facts.times:
             return None
         verdict = judge(goods_id, answer, facts, self._late_blocks)
-        if self._predictions is None or answer is None:
+        if answer is None:
             return verdict
-        more = tuple(self._predictions.differences(goods_id, answer))
-        return replace(verdict, differences=verdict.differences + more)
+        wrong = [*self.files.differences(goods_id, answer)]
+        if self._predictions is not None:
+            wrong += self._predictions.differences(goods_id, answer)
+        return replace(verdict, differences=(*verdict.differences, *wrong))
 
     def reading(self, *, with_circs: bool) -> Reading:
         """What the chain says, to be read from the contract's first block on."""
@@ -257,6 +263,7 @@ class _Run:
             self._goods_ids = reading.goods_ids()
         self._look(reading, self._goods_ids, last=False)
         if self._doubts:
+            self._auditor.files.look_again()
             # With the logs of circs every difference can be named.
             self._look(self._auditor.reading(with_circs=True), list(self._doubts), last=True)
 

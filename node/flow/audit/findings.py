@@ -34,6 +34,7 @@ class What(StrEnum):
     LEFT_OUT = "left-out"
     HOLDER = "holder"
     PRODUCT = "product"
+    FILE = "file"
     CREATOR = "creator"
     PREDICTION = "prediction"
 

@@ -65,6 +65,7 @@ class ShownCirc:
     tx_hash: str | None
     times: int | None
     status: str | None
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

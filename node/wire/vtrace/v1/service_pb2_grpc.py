@@ -453,7 +453,8 @@ class VTraceInterfaceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Upload(self, request_iterator, context):
-        """Stores a file that the caller sends piece by piece. Needs role normal.
+        """Stores a file that the caller sends piece by piece, under the CID of its bytes; a stream that breaks stores
+        nothing. Needs role normal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
