@@ -14,8 +14,8 @@ from typing import IO
 from node import config as configuration
 from node.api.auth import Tokens
 from node.api.circs import Circs
-from node.api.models import Models
 from node.api.files import FilesServicer
+from node.api.models import Models
 from node.api.orgs import Orgs
 from node.api.products import ProductsServicer
 from node.api.server import Server

@@ -22,6 +22,8 @@ from node.errors import SetupError, VTraceError
 
 if TYPE_CHECKING:
     from node.api.client import NodeClient
+    from node.files.gateway import Gateway
+    from node.flow.audit import Predictions
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 PLAIN_WIDTH = 100
@@ -196,6 +198,12 @@ RPC = "URL of a JSON-RPC endpoint of the chain; the embedded chain's is http://H
 @option("--goods", "goods_ids", type=int, multiple=True, help="Goods to audit; may be given again.")
 @option("--all", "everything", is_flag=True, help="Audit every goods that the contract knows.")
 @option("--files", "files_url", help="Base of the addresses of files. Default: that of --rpc, if it ends in /rpc.")
+@option("--predictions", is_flag=True, help="Run the models of predictions in exam circs again, on the stored input.")
+@option(
+    "--models",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="With --predictions: a folder of models beside those that come with VTrace.",
+)
 @option("--chain-id", type=click.IntRange(min=1), help="Refuse an endpoint that serves another chain than this.")
 @option(
     "--late-blocks",
@@ -211,6 +219,8 @@ def audit(
     goods_ids: tuple[int, ...],
     everything: bool,
     files_url: str | None,
+    predictions: bool,
+    models: Path | None,
     chain_id: int | None,
     late_blocks: int,
 ) -> None:
@@ -228,7 +238,8 @@ def audit(
         host_and_port("--node", node_address)
         with NodeClient(node_address) as client:
             named = None if everything else list(goods_ids)
-            code = _audit(client, rpc, contract, named, files_url, chain_id=chain_id, late_blocks=late_blocks)
+            folders = None if not predictions else [models] if models else []
+            code = _audit(client, rpc, contract, named, files_url, folders, chain_id=chain_id, late_blocks=late_blocks)
     except (AuditImpossible, SetupError) as fault:
         click.echo(one_line(f"audit: could not check: {fault}"), err=True)
         code = EXIT_COULD_NOT_CHECK
@@ -245,11 +256,12 @@ def _audit(
     contract: str,
     goods_ids: list[int] | None,
     files_url: str | None = None,
+    model_folders: list[Path] | None = None,
     **settings: Any,
 ) -> int:
     """Audit goods, or all of them, with a progress bar; prints the report. Answers the exit code: 0, 1 or 2.
 
-    ``settings`` are the auditor's.
+    Predictions are run again if there are ``model_folders``, even none of one's own. ``settings`` are the auditor's.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -273,6 +285,10 @@ def _audit(
         opened.callback(endpoint.close)
         if gateway is not None:
             opened.callback(gateway.close)
+        if model_folders is not None:
+            if gateway is None:
+                raise SetupError("--predictions needs the stored inputs: name where files are (--files URL)")
+            settings["predictions"] = _predictions(gateway, model_folders, opened)
         bar = opened.enter_context(Progress(console=stderr, transient=True, disable=not stderr.is_terminal))
         task = bar.add_task("auditing goods", total=None)
         auditor = Auditor(AuditedNode(client), Chain(endpoint), contract, files=gateway, **settings)
@@ -287,9 +303,24 @@ def _audit(
         click.echo(f"audit: {auditor.files.named} files are named, none was checked: give --files URL", err=True)
     elif auditor.files.named:
         click.echo(f"audit: {auditor.files.named} files fetched")
+    if "predictions" in settings:
+        click.echo(f"audit: {settings['predictions'].held} predictions run again")
     if report.differences:
         return EXIT_DIFFERENCES
     return EXIT_COULD_NOT_CHECK if report.unchecked else 0
+
+
+def _predictions(gateway: Gateway, folders: list[Path], opened: ExitStack) -> Predictions:
+    """The auditor's own models, on inputs that are held against their CIDs."""
+    from node.flow.audit import Predictions
+    from node.flow.audit.files import content
+    from node.models.catalogue import SHIPPED, Catalogue
+    from node.models.parse import DATA_BYTES_MAX
+
+    catalogue = Catalogue([SHIPPED, *folders])
+    opened.callback(catalogue.close)
+    catalogue.load()
+    return Predictions(catalogue.recognise, lambda cid: content(gateway, cid, DATA_BYTES_MAX))
 
 
 @main.command(

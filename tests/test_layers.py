@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"flow", "domain", "wire", *BASE},
     "page": {"flow", "domain", "chain", "config", *BASE},
     "app": {"api", "page", "flow", "domain", "config", *ROOMS, *BASE},
-    "cli": {"app", "api", "flow", "domain", "chain", "files", "config", *BASE},
+    "cli": {"app", "api", "models", "flow", "domain", "chain", "files", "config", *BASE},
 }
 """room or module at the top of node/ → what of node/ it may import beside itself."""
 

@@ -8,6 +8,7 @@ comes of it; none of them asks anybody.
 from node.flow.audit.auditor import Auditor, Progress, Report
 from node.flow.audit.files import FileSource
 from node.flow.audit.findings import Difference, What, one_line
+from node.flow.audit.predictions import Predictions
 from node.flow.audit.shown import (
     AuditImpossible,
     NodeView,
@@ -25,6 +26,7 @@ __all__ = [
     "Difference",
     "FileSource",
     "NodeView",
+    "Predictions",
     "Progress",
     "Report",
     "ShownCirc",

@@ -58,16 +58,41 @@ class FileCheck:
     def _fault(self, cid: str) -> str | None:
         if self._source is None:
             return None
-        digests = ChunkDigests()
         limit = CHUNK_BYTES if cids.parse(cid).codec == RAW else FILE_BYTES_MAX
         try:
-            for piece in self._source.read(cid):
-                digests.update(piece)
-                if digests.size > limit:
-                    return f"it has more than {limit} bytes, which its CID can't have"
+            for _ in _checked(self._source, cid, limit):
+                pass
         except ContentMissing as fault:
             return f"it can't be had: {fault}"
-        except KeeperUnavailable as fault:
-            raise AuditImpossible(f"a file can't be fetched: {fault}. Does --files name where they are?") from fault
-        found = str(cids.of_chunks(digests.finish(), digests.size))
-        return None if found == cid else f"its bytes give {found}"
+        except _OtherBytes as fault:
+            return str(fault)
+        return None
+
+
+def content(source: FileSource, cid: str, bytes_max: int) -> bytes | None:
+    """The bytes of one file, held against its CID; None where they can't be had, are others, or are too many."""
+    try:
+        cids.parse(cid)
+        return b"".join(_checked(source, cid, bytes_max))
+    except (ValueError, ContentMissing, _OtherBytes):
+        return None
+
+
+class _OtherBytes(Exception):
+    """What was fetched is not what the CID names."""
+
+
+def _checked(source: FileSource, cid: str, bytes_max: int) -> Iterator[bytes]:
+    """The pieces of a file. Only behind the last it is known that they are the right ones, else _OtherBytes."""
+    digests = ChunkDigests()
+    try:
+        for piece in source.read(cid):
+            digests.update(piece)
+            if digests.size > bytes_max:
+                raise _OtherBytes(f"it has more than {bytes_max} bytes, which its CID can't have")
+            yield piece
+    except KeeperUnavailable as fault:
+        raise AuditImpossible(f"a file can't be fetched: {fault}. Does --files name where they are?") from fault
+    found = str(cids.of_chunks(digests.finish(), digests.size))
+    if found != cid:
+        raise _OtherBytes(f"its bytes give {found}")
