@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 PLAIN_WIDTH = 100
+WAKE_SECONDS = 1.0
 EXIT_DIFFERENCES = 1
 EXIT_COULD_NOT_CHECK = 2
 
@@ -178,7 +179,9 @@ def serve(
             "contract": ready.contract,
         }
         click.echo(json.dumps(line))
-        stopping.wait()
+        # A signal between Python's last look and the wait itself would not end a wait without an end.
+        while not stopping.wait(WAKE_SECONDS):
+            pass
     finally:
         node.stop()
     if node.fault is not None:
