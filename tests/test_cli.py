@@ -74,6 +74,7 @@ SAMPLES = {
     "confirmations": "7",
     "goods_ids": "3 4",
     "everything": "1",
+    "predictions": "1",
     "chain_id": "9",
     "late_blocks": "8",
 }
