@@ -128,7 +128,6 @@ class TxState(StrEnum):
 
 
 UNMINED = (TxState.SIGNED, TxState.SENT)
-UNFINISHED = (TxState.SIGNED, TxState.SENT, TxState.MINED)
 
 
 @dataclass(frozen=True, slots=True)

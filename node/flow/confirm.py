@@ -75,12 +75,16 @@ class Confirmer:
         receipts = self._chain.receipts([tx.tx_hash for tx in waiting])
         missing = [tx for tx, receipt in zip(waiting, receipts, strict=True) if receipt is None]
         lost = missing if self._are_lost(missing, head) else []
-        carriers = self._carriers(waiting, receipts)
+        news = [
+            (tx, receipt)
+            for tx, receipt in zip(waiting, receipts, strict=True)
+            if receipt is not None and self._is_news(tx, receipt, head)
+        ]
+        carriers = self._carriers(news)
         settled = 0
         with self._store.write():
-            for tx, receipt in zip(waiting, receipts, strict=True):
-                if receipt is not None:
-                    settled += self._settle(tx, receipt, head, carriers.get(tx.id))
+            for tx, receipt in news:
+                settled += self._settle(tx, receipt, head, carriers.get(tx.id))
             outbox.mark([tx.id for tx in lost], TxState.SIGNED)
         if lost:
             log.warning("%d transactions are in no block: sending them again", len(lost))
@@ -104,15 +108,22 @@ class Confirmer:
         self._oldest = oldest
         return False
 
-    def _carriers(self, waiting: Sequence[OutboxTx], receipts: Sequence[Receipt | None]) -> dict[int, str]:
+    def _is_deep(self, receipt: Receipt, head: Block) -> bool:
+        return head.number - receipt.block_number + 1 >= self._confirmations
+
+    def _is_news(self, tx: OutboxTx, receipt: Receipt, head: Block) -> bool:
+        """Whether the index has to learn something of a mined transaction: its block, or that it is final."""
+        return self._is_deep(receipt, head) or (tx.state, tx.block_hash) != (TxState.MINED, receipt.block_hash)
+
+    def _carriers(self, news: Sequence[tuple[OutboxTx, Receipt]]) -> dict[int, str]:
         """Reverted circs that the contract took all the same, by row: the transactions that carried them.
 
         Anyone may send what an operator signed. Whoever copies a waiting circ and is mined first makes the
         node's own transaction revert; the salt makes the digest this circ's own, so its event tells.
         """
         found: dict[int, str] = {}
-        for tx, receipt in zip(waiting, receipts, strict=True):
-            if receipt is None or receipt.status or tx.kind is not TxKind.CIRC:
+        for tx, receipt in news:
+            if receipt.status or tx.kind is not TxKind.CIRC:
                 continue
             operator, digest = circs.signed(tx.id)
             topics = [contract.CIRCULATED_TOPIC, operator.to_bytes(32, "big")]
@@ -124,13 +135,12 @@ class Confirmer:
         return found
 
     def _settle(self, tx: OutboxTx, receipt: Receipt, head: Block, carrier: str | None) -> bool:
-        depth = head.number - receipt.block_number + 1
-        if depth < self._confirmations:
-            if (tx.state, tx.block_hash) != (TxState.MINED, receipt.block_hash):
-                outbox.mark_mined(tx.id, TxState.MINED, receipt.block_number, receipt.block_hash, carrier or tx.tx_hash)
+        mined_hash = carrier or tx.tx_hash
+        if not self._is_deep(receipt, head):
+            outbox.mark_mined(tx.id, TxState.MINED, receipt.block_number, receipt.block_hash, mined_hash)
             return False
         state = TxState.FINAL if receipt.status else TxState.REVERTED
-        outbox.mark_mined(tx.id, state, receipt.block_number, receipt.block_hash, carrier or tx.tx_hash)
+        outbox.mark_mined(tx.id, state, receipt.block_number, receipt.block_hash, mined_hash)
         if tx.kind is TxKind.CIRC:
             self._settle_circ(tx, is_taken=receipt.status or carrier is not None)
         elif not receipt.status:
@@ -144,7 +154,8 @@ class Confirmer:
             circs.settle(tx.id, CircStatus.SUCCESS)
             return
         failed = circs.fail(tx.id)
-        log.error("circ %s was reverted; %d circs failed with it", tx.tx_hash, max(0, len(failed) - 1))
+        if failed:  # else it stood on a circ that failed before, and was told with that one
+            log.error("circ %s was reverted; %d circs failed with it", tx.tx_hash, len(failed) - 1)
 
     def _check_actor(self, tx: OutboxTx, receipt: Receipt) -> None:
         expected = circs.actor_registered_by(tx.id)

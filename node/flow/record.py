@@ -1,6 +1,6 @@
 """Recording a circ: custody is checked, the circ signed and stored, all in one database transaction.
 
-When ``record`` returns, the record can't be lost and its trans_id is known; nothing has been sent yet.
+When ``create`` returns, the record can't be lost and its trans_id is known; nothing has been sent yet.
 """
 
 from __future__ import annotations

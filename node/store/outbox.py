@@ -11,7 +11,7 @@ from typing import Any
 
 from peewee import fn
 
-from node.domain.records import UNFINISHED, UNMINED, OutboxTx, TxKind, TxState
+from node.domain.records import UNMINED, OutboxTx, TxKind, TxState
 from node.store import tables as t
 
 
@@ -58,11 +58,6 @@ def in_state(states: Sequence[TxState], limit: int) -> list[OutboxTx]:
     """The first ``limit`` transactions in one of ``states``, in nonce order."""
     query = t.Outbox.select().where(t.Outbox.state.in_([state.value for state in states]))
     return _rows(query.limit(limit))
-
-
-def unfinished(limit: int) -> list[OutboxTx]:
-    """The first ``limit`` transactions that are not final, in nonce order."""
-    return in_state(UNFINISHED, limit)
 
 
 def oldest_unmined_nonce() -> int | None:

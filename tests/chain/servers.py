@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from node.chain.embedded import EmbeddedChain
 from node.chain.transport import ChainUnavailable, HttpRpc, JsonRpc, RpcError
@@ -89,12 +90,17 @@ def _served(command: Sequence[str], url: str) -> Iterator[str]:
             _await_ready(process, url, output.fileno())
             yield url
         finally:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS_MAX)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process)
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """SIGTERM, and SIGKILL where that is not heard."""
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _await_ready(process: subprocess.Popen[bytes], url: str, output: int) -> None:

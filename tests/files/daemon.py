@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.chain.servers import free_port
+from tests.chain.servers import end, free_port
 
 HOME = Path(__file__).parent / "daemon"
 START_SECONDS_MAX = 60
-STOP_SECONDS_MAX = 10
 
 
 @contextmanager
@@ -37,10 +36,5 @@ def daemon(repo: Path, port: int | None = None) -> Iterator[str]:
             raise AssertionError(f"the daemon said {said!r}:\n{log_path.read_text()[-4000:]}")
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
         process.stdout.close()

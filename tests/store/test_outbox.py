@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.domain.records import UNFINISHED, TxState
+from node.domain.records import TxState
 from node.store import outbox
 from node.store.db import Store
 
@@ -39,7 +39,9 @@ def test_a_transaction_on_its_way(store: Store) -> None:
         outbox.mark_mined(ids[1], TxState.REVERTED, 9, "0x9", "0xaa")
         outbox.mark_mined(ids[2], TxState.MINED, 10, "0x10", "0xaa")
     assert outbox.oldest_unmined_nonce() == 3
-    assert [(tx.nonce, tx.block_number) for tx in outbox.in_state(UNFINISHED, 9)] == [(2, 10), (3, None), (4, None)]
+    assert [
+        (tx.nonce, tx.block_number) for tx in outbox.in_state([TxState.SIGNED, TxState.SENT, TxState.MINED], 9)
+    ] == [(2, 10), (3, None), (4, None)]
     with store.write():
         assert outbox.send_again() == 1
     assert list(_states().values()) == ["final", "reverted", "mined", "signed", "signed"]
