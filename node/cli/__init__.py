@@ -1,0 +1,49 @@
+"""The command ``vtrace``: a module for each of its commands."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any
+
+import click
+
+from node import __version__
+from node.cli.admin import admin
+from node.cli.audit import audit
+from node.cli.demo import play_demo
+from node.cli.files import files
+from node.cli.serve import serve
+from node.errors import SetupError, VTraceError
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class Failing(click.Group):
+    """Turns the errors that a person can mend into one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except SetupError as fault:
+            raise click.ClickException(str(fault)) from fault
+        except VTraceError as fault:
+            raise click.ClickException(fault.message) from fault
+
+
+@click.group(cls=Failing, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="vtrace")
+def main() -> None:
+    """VTrace: records what happens to goods, anchored on a blockchain, checked by anyone.
+
+    Every option can also be set in the environment: --data-dir is VTRACE_DATA_DIR, and so on.
+    """
+    # Whatever the command writes is for its user alone: phones, names and keys stand in it.
+    os.umask(0o077)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
+
+
+for _command in (serve, audit, play_demo, files, admin):
+    main.add_command(_command)

@@ -1,0 +1,5 @@
+"""``python -m node.cli`` is ``vtrace``."""
+
+from node.cli import main
+
+main()

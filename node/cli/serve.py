@@ -1,0 +1,111 @@
+"""``vtrace serve``."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+from node.cli.options import DATA_DIR, MASTER_KEY, Size, option
+from node.config import EMBEDDED, SQLITE, Config
+from node.errors import SetupError
+
+WAKE_SECONDS = 1.0
+
+
+@click.command(epilog="Example: vtrace serve --data-dir ./data --grpc 0.0.0.0:50051 --chain http://127.0.0.1:8545")
+@DATA_DIR
+@option("--grpc", default="127.0.0.1:50051", show_default=True, help="HOST:PORT for gRPC; port 0: a free one.")
+@option("--http", default="127.0.0.1:8080", show_default=True, help="HOST:PORT for HTTP; port 0: a free one.")
+@option(
+    "--chain",
+    default=EMBEDDED,
+    show_default=True,
+    help="embedded, or the URL of an EVM network's JSON-RPC.",
+)
+@option(
+    "--ipfs",
+    default=EMBEDDED,
+    show_default=True,
+    help="Where files are kept: embedded (in the data directory), or the URL of an IPFS daemon's RPC (Kubo).",
+)
+@option("--upload-max", type=Size(), default="1GiB", show_default=True, help="Bytes of one file at most: 500MiB, 2GiB.")
+@option("--public-url", help="The base of the addresses of files. Default: http:// and the address of --http.")
+@option("--db", type=click.Choice([SQLITE]), default=SQLITE, show_default=True, help="What holds the index.")
+@option(
+    "--confirmations",
+    type=int,
+    help="Blocks that make a circ final. Default: 1 on the embedded chain, 12 elsewhere.",
+)
+@MASTER_KEY
+@option(
+    "--signer-key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with the key (64 hex digits) of the account that pays. Default: one made at first start.",
+)
+@option(
+    "--models",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of models, NAME/VERSION/ each, beside those that come with the node.",
+)
+def serve(
+    data_dir: Path,
+    grpc: str,
+    http: str,
+    chain: str,
+    ipfs: str,
+    upload_max: int,
+    public_url: str | None,
+    db: str,
+    confirmations: int | None,
+    master_key: Path | None,
+    signer_key: Path | None,
+    models: Path | None,
+) -> None:
+    """Run a node until SIGTERM or SIGINT.
+
+    When it is ready, it prints one line of JSON to stdout; logs go to stderr.
+    """
+    del db  # it has one choice in this version
+    from node.app import Node, Stopped
+
+    config = Config(
+        data_dir=data_dir,
+        grpc=grpc,
+        http=http,
+        chain=chain,
+        confirmations=confirmations,
+        master_key=master_key,
+        signer_key=signer_key,
+        models=models,
+        ipfs=ipfs,
+        upload_bytes_max=upload_max,
+        public_url=public_url,
+    )
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    try:
+        node = Node(config, on_fatal=stopping.set, stopping=stopping)
+    except Stopped:
+        return
+    try:
+        ready = node.start()
+        line = {
+            "event": "ready",
+            "grpc": ready.grpc,
+            "http": ready.http,
+            "chain_id": ready.chain_id,
+            "contract": ready.contract,
+        }
+        click.echo(json.dumps(line))
+        # A signal between Python's last look and the wait itself would not end a wait without an end.
+        while not stopping.wait(WAKE_SECONDS):
+            pass
+    finally:
+        node.stop()
+    if node.fault is not None:
+        raise SetupError(f"the node stopped: {node.fault}")
