@@ -53,8 +53,7 @@ class Recorder:
         ``to`` is the receiver's username for a transfer, else empty or the caller's. A batch that no single
         transaction can hold is answered as several, each with its own trans_id.
         """
-        with self._store.write():
-            recorded = self.enrol(caller, circ_type, goods_ids, to, form)
+        recorded = self._store.together(lambda: self.enrol(caller, circ_type, goods_ids, to, form))
         self._submitted()
         return recorded
 
@@ -68,7 +67,7 @@ class Recorder:
         *,
         is_first: bool = False,
     ) -> list[Recorded]:
-        """``create`` for a caller that is inside ``Store.write()`` already and tells ``submitted`` itself.
+        """``create`` for a caller that writes to the index already and tells ``submitted`` itself.
 
         ``is_first`` is said of the produce circ that makes goods, whose form is the node's own.
         """
