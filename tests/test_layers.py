@@ -34,6 +34,7 @@ ONLY_IN: dict[str, set[str]] = {
     "playhouse": {"store"},
     "requests": {"chain", "files"},
     "rlp": {"chain"},
+    "sha3": {"chain"},
     "coincurve": {"chain"},
     "eth_account": set(),
     "eth_keys": {"chain"},

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from eth_utils.address import to_checksum_address
 
 from node.chain import shape
+
+ADDRESSES_MAX = 1_024
+"""How many addresses need no second checksum: most answers name the same few."""
 
 T = TypeVar("T")
 
@@ -79,7 +83,12 @@ def _get(value: dict[str, Any], name: str, read: Callable[[Any], T]) -> T:
 
 
 def _address(value: Any) -> str:
-    return to_checksum_address(shape.account(value))
+    return _checksummed(shape.account(value))
+
+
+@lru_cache(ADDRESSES_MAX)
+def _checksummed(account: bytes) -> str:
+    return to_checksum_address(account)
 
 
 def read_block(value: Any) -> Block:

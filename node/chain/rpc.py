@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from eth_utils.crypto import keccak
-
 from node.chain import shape
 from node.chain.answers import (
     Block,
@@ -26,6 +24,7 @@ from node.chain.answers import (
     read_transaction,
 )
 from node.chain.fees import Fees
+from node.chain.keccak import keccak
 from node.chain.transport import METHOD_NOT_FOUND, Call, ChainUnavailable, HttpRpc, JsonRpc, RpcError
 from node.chain.wordings import (
     RefusalKind,
