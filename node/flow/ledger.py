@@ -55,8 +55,7 @@ class Ledger:
             to=None if kind is TxKind.DEPLOY else self.contract,
             data=data,
             gas=gas,
-            max_fee_per_gas=self.fees.max_fee_per_gas,
-            max_priority_fee_per_gas=self.fees.max_priority_fee_per_gas,
+            fees=self.fees,
         )
         row = outbox.add(signer=self.signer, nonce=nonce, kind=kind, raw=signed.raw, tx_hash=signed.hash)
         return Stored(row, signed.hash)
