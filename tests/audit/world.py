@@ -15,6 +15,7 @@ from typing import Any
 from node.chain import contract, signer
 from node.chain.embedded import EmbeddedChain
 from node.chain.fees import Fees
+from node.chain.gas import DEPLOY_GAS
 from node.chain.rpc import Chain, Receipt
 from node.chain.transport import Call, JsonRpc
 from node.domain.form import (
@@ -100,7 +101,7 @@ class World:
 
     def deploy(self) -> str:
         me = signer.address_of(self._key)
-        created = self.send(None, contract.deploy_data(me, me), gas=contract.DEPLOY_GAS).contract_address
+        created = self.send(None, contract.deploy_data(me, me), gas=DEPLOY_GAS).contract_address
         assert created is not None
         return created
 

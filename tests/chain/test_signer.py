@@ -10,7 +10,7 @@ from eth_utils import keccak, to_checksum_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.chain import contract, signer
+from node.chain import gas, signer
 from node.chain.fees import Fees
 from node.chain.signer import SignedTransaction
 
@@ -77,7 +77,7 @@ CALLS = st.fixed_dictionaries(
         "nonce": st.integers(0, 2**63 - 1),
         "to": ADDRESSES,
         "data": st.binary(max_size=100) | st.integers(250, 70_000).map(bytes),
-        "gas": st.integers(21_000, contract.GAS_MAX),
+        "gas": st.integers(21_000, gas.GAS_MAX),
         "value": st.integers(0, 2**80),
     }
 )
