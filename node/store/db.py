@@ -24,7 +24,8 @@ PRAGMAS = {
     "foreign_keys": 1,
     # A commit must survive a power cut: from the commit on, the record can't be lost.
     "synchronous": "full",
-    "cache_size": -64_000,
+    # KiB for each connection, of which every thread has one; another's commit empties it anyway.
+    "cache_size": -8_000,
 }
 
 T = TypeVar("T")
