@@ -35,6 +35,7 @@ from node.flow.confirm import Confirmer
 from node.flow.files import Files
 from node.flow.goods import Products
 from node.flow.ledger import Ledger, open_ledger, signer_key
+from node.flow.once import Once
 from node.flow.people import People
 from node.flow.query import Query
 from node.flow.recognise import Recognition
@@ -186,7 +187,8 @@ class Node:
         )
         is_embedded = self._config.chain == EMBEDDED
         endpoint = RpcEndpoint(self._rpc, self._ledger.contract) if is_embedded else None
-        server = Server(self._config.grpc, servicers, tokens)
+        once = Once(self._store, seal, clock, submitted)
+        server = Server(self._config.grpc, servicers, tokens, once)
         try:
             return server, Site(self._config.http, endpoint, files)
         except SetupError:
