@@ -102,7 +102,7 @@ def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens, once: Once) 
             caller = None if needs is ANYONE else tokens.caller(_authorization(context))
             if caller is not None:
                 require(caller, needs, name)
-            arguments = [] if caller is None else [caller]
+            arguments: list[Any] = [] if caller is None else [caller]
             arguments.append(Incoming(given, context) if method.client_streaming else given)
             if makes_something:
                 key = key_in(context.invocation_metadata())

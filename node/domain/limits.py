@@ -130,12 +130,11 @@ def page(offset: int, limit: int, reason: Reason = Reason.INVALID_PARAMS) -> tup
     return offset, limit or LIST_ROWS_DEFAULT
 
 
-def idempotency_key(field: str, value: str | bytes) -> str:
-    """What a caller names a call by: 1 to 128 printable ASCII characters."""
-    text = value if isinstance(value, str) else value.decode("latin-1")
-    if not (1 <= len(text) <= IDEMPOTENCY_KEY_LENGTH_MAX and text.isascii() and text.isprintable()):
-        raise invalid(field, text, f"1 to {IDEMPOTENCY_KEY_LENGTH_MAX} printable ASCII characters")
-    return text
+def idempotency_key(field: str, value: str) -> str:
+    """The name that a caller gives a call: 1 to IDEMPOTENCY_KEY_LENGTH_MAX printable ASCII characters."""
+    if not (1 <= len(value) <= IDEMPOTENCY_KEY_LENGTH_MAX and value.isascii() and value.isprintable()):
+        raise invalid(field, value, f"1 to {IDEMPOTENCY_KEY_LENGTH_MAX} printable ASCII characters")
+    return value
 
 
 def form(field: str, value: bytes) -> bytes:
