@@ -88,6 +88,7 @@ def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens, once: Once) 
     failed: Reason = servicer.failed
     request_class = getattr(wire, method.input_type.name)
     response_class = getattr(wire, method.output_type.name)
+    # The servicer of an rpc that makes something asks for the Call, and makes it once.
     makes_something = "call" in inspect.signature(answer).parameters
 
     def parsed(message: bytes) -> Any:
