@@ -19,7 +19,7 @@ from node.api import circs, files, models, orgs, products, users
 from node.api.call import key_in
 from node.errors import VTraceError
 from tests.support import people
-from tests.support.node import RunningNode
+from tests.support.node import RunningNode, eventually, running
 from tests.support.people import Maker, Person
 from tests.support.wire_client import SCHEMA, Refusal, WireClient
 
@@ -258,23 +258,42 @@ def test_many_at_once_get_one_answer(node: RunningNode, rpc: str) -> None:
     assert {name: after[name] - before[name] for name in (table, "idempotency")} == {table: 1, "idempotency": 1}
 
 
-def test_callers_who_gave_up_get_the_answer_later(node: RunningNode) -> None:
-    """The index is held by another program, so calls wait: each gives up at its deadline, and one of them counts."""
-    client, fields, _ = _circ(node)
-    goods_id = fields["goods_id"]
-    people.settled(node.client, goods_id)
-    keyed = client.with_key(new_key())
+def give_up(node: RunningNode, client: WireClient, callers: int, **fields: Any) -> None:
+    """Calls that wait, since another program holds the index, until each caller gives up at its deadline."""
     with closing(index(node)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with ThreadPoolExecutor(2) as pool:
-            tries = [pool.submit(keyed.call, "CreateCirc", 0.5, **fields) for _ in range(2)]
+        with ThreadPoolExecutor(callers) as pool:
+            tries = [pool.submit(client.call, "CreateCirc", 0.5, **fields) for _ in range(callers)]
             for one in tries:
                 with pytest.raises(Refusal, match="DEADLINE_EXCEEDED"):
                     one.result()
         other.execute("ROLLBACK")
+
+
+def test_callers_who_gave_up_get_the_answer_later(node: RunningNode) -> None:
+    client, fields, _ = _circ(node)
+    people.settled(node.client, fields["goods_id"])
+    keyed = client.with_key(new_key())
+    give_up(node, keyed, 2, **fields)
     first = keyed.call("CreateCirc", **fields)
     assert keyed.call("CreateCirc", **fields) == first
-    assert [record.trans_id.value for record in people.settled(node.client, goods_id)[1:]] == [first.trans_id.value]
+    made = people.settled(node.client, fields["goods_id"])[1:]
+    assert [record.trans_id.value for record in made] == [first.trans_id.value]
+
+
+@pytest.mark.timeout(300)
+def test_an_answer_that_nobody_got_outlives_a_kill(tmp_path: Path) -> None:
+    killed = RunningNode(tmp_path / "data")
+    client, fields, _ = _circ(killed)
+    people.settled(killed.client, fields["goods_id"])
+    key = new_key()
+    give_up(killed, client.with_key(key), 1, **fields)
+    eventually(lambda: rows(killed)["idempotency"])
+    killed.kill()
+    with running(tmp_path / "data") as node:
+        answer = node.client.with_token(client.token).with_key(key).call("CreateCirc", **fields)
+        made = people.settled(node.client, fields["goods_id"])[1:]
+        assert [record.trans_id.value for record in made] == [answer.trans_id.value]
 
 
 class Load:
