@@ -39,6 +39,7 @@ from node.flow.goods import Products
 from node.flow.lanes import open_lanes
 from node.flow.ledger import Ledger, open_ledger
 from node.flow.nudge import Nudger
+from node.flow.once import Once
 from node.flow.people import People
 from node.flow.query import Query
 from node.flow.recognise import Recognition
@@ -216,7 +217,8 @@ class Node:
         )
         is_embedded = self._config.chain == EMBEDDED
         endpoint = RpcEndpoint(self._rpc, self._ledger.contract) if is_embedded else None
-        server = Server(self._config.grpc, servicers, tokens)
+        once = Once(self._store, seal, clock, submitted)
+        server = Server(self._config.grpc, servicers, tokens, once)
         try:
             return server, Site(self._config.http, endpoint, files)
         except SetupError:

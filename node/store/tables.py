@@ -314,6 +314,22 @@ class RecognitionModel(Table):
         indexes = ((("name", "version"), True),)
 
 
+class Idempotency(Table):
+    """The answer of a call that had an idempotency key; ``scope`` says whose key it is."""
+
+    id = AutoField()
+    scope = CharField()
+    key = CharField()
+    rpc = CharField()
+    request_digest = BlobField()
+    answer_sealed = BlobField()
+    created_at = BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "idempotency"
+        indexes = ((("scope", "key"), True),)
+
+
 TABLES = (
     Setting,
     SealedKey,
@@ -333,4 +349,5 @@ TABLES = (
     File,
     Material,
     RecognitionModel,
+    Idempotency,
 )
