@@ -6,12 +6,20 @@ import base64
 import json
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.datastructures import Headers
@@ -28,6 +36,8 @@ from tests.support.node import eventually
 from .servers import free_port
 
 HOUR = 3600.0
+LONG = 30.0
+"""A timeout that is reached only where the test fails anyhow."""
 SUBSCRIPTION = "0xcd0c3e8af590364c09d0fa6a1210faf5"
 CALLS: list[tuple[str, list[Any]]] = [("a", []), ("b", [1]), ("c", [{"x": None}])]
 MEGABYTES: list[tuple[str, list[Any]]] = [("a", ["x" * 20_000_000])]
@@ -371,7 +381,7 @@ def test_a_lost_connection_ends_everybodys_wait() -> None:
             rpc.batch(CALLS)
         told.append(str(caught.value))
 
-    with serving(answer, HOUR) as (rpc, server):
+    with serving(answer, LONG) as (rpc, server):
         in_threads([ask] * together)
         name = server.url.removesuffix("/secret-path")
         assert told == [f"chain endpoint {name} lost the connection"] * together
@@ -428,7 +438,7 @@ def test_any_wait_is_bounded(behave: Callable[[socket.socket], None]) -> None:
 
 def test_closing_is_bounded_where_nobody_reads() -> None:
     with raw_server(deaf) as url:
-        rpc = WebSocketRpc(url, HOUR)
+        rpc = WebSocketRpc(url, LONG)
         told: list[str] = []
 
         def ask() -> None:
@@ -469,7 +479,7 @@ def test_closing_ends_a_wait() -> None:
             rpc.batch(CALLS)
         told.append(str(caught.value))
 
-    with serving(lambda _: asked.set(), HOUR) as (rpc, _):
+    with serving(lambda _: asked.set(), LONG) as (rpc, _):
         thread = threading.Thread(target=ask)
         thread.start()
         assert asked.wait(30)
@@ -528,6 +538,61 @@ def test_what_speaks_no_websocket() -> None:
         rpc.batch(CALLS)
 
 
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a fresh certificate of localhost and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = tmp_path_factory.mktemp("tls") / "localhost.pem"
+    path.write_bytes(private + made.public_bytes(Encoding.PEM))
+    return path
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_over_tls(monkeypatch: pytest.MonkeyPatch, certificate: Path, is_trusted: bool) -> None:
+    if is_trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    own = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    own.load_cert_chain(certificate)
+    with server_of(echo, ssl=own) as server:
+        url = server.url.replace("ws://127.0.0.1", "wss://localhost")
+        with closing(WebSocketRpc(url)) as rpc:
+            if is_trusted:
+                assert rpc.batch(CALLS) == ["a", "b", "c"]
+            else:
+                with pytest.raises(ChainUnavailable, match=r"can't be reached \(.*CERTIFICATE_VERIFY_FAILED"):
+                    rpc.batch(CALLS)
+
+
+def test_silence_over_tls_is_bounded(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    own = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    own.load_cert_chain(certificate)
+
+    def deaf_over_tls(connection: socket.socket) -> None:
+        with own.wrap_socket(connection, server_side=True) as wrapped:
+            deaf(wrapped)
+
+    with raw_server(deaf_over_tls) as url:
+        rpc = WebSocketRpc(url.replace("ws://127.0.0.1", "wss://localhost"), timeout_seconds=0.5)
+        try:
+            with pytest.raises(ChainUnavailable, match=r"took more than 0\.5 seconds"):
+                rpc.batch(MEGABYTES)
+            eventually(lambda: not link_threads())
+        finally:
+            over.set()
+            rpc.close()
+
+
 def test_credentials_are_sent_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
     seen: list[str] = []
 
@@ -535,8 +600,10 @@ def test_credentials_are_sent_and_not_told(caplog: pytest.LogCaptureFixture) -> 
         seen.append(request.headers["Authorization"])
         return Response(401, "No", Headers({"Content-Length": "0"}), b"")
 
-    caplog.set_level(logging.DEBUG, logger="node")
-    with server_of(echo, process_request=refuse) as server:
+    caplog.set_level(logging.DEBUG)
+    servers_own = logging.getLogger(f"{__name__}.server")
+    servers_own.propagate = False
+    with server_of(echo, process_request=refuse, logger=servers_own) as server:
         url = server.url.replace("ws://", "ws://someone:p%40ss@")
         with closing(WebSocketRpc(url)) as rpc, pytest.raises(ChainUnavailable) as caught:
             rpc.batch(CALLS)
