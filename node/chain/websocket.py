@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
-from node.chain.link import Link, Request
+from node.chain.link import Link
 from node.chain.transport import BATCH_CALLS_MAX, TIMEOUT_SECONDS, Call, ChainUnavailable, endpoint_name
 
 BACKOFF_SECONDS_FIRST = 0.1
@@ -70,10 +70,9 @@ class WebSocketRpc:
 
     def _request(self, calls: Sequence[Call]) -> list[Any]:
         link = self._usable_link()
-        request: Request = link.ask(calls)
+        request = link.ask(calls)
         if not request.done.wait(self._timeout_seconds):
             link.end(f"took more than {self._timeout_seconds:g} seconds")
-            request.done.wait()
         if request.results is None:
             raise self._unavailable(link.fault or "lost the connection")
         return request.results
