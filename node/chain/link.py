@@ -30,7 +30,8 @@ HEAD_SECONDS_MIN = 0.1
 """News of a head sooner than this after other news is not passed on, so that no endpoint keeps the node running."""
 
 _library_log = logging.getLogger(f"{__name__}.websockets")
-_library_log.setLevel(logging.INFO)  # at DEBUG the library tells the URL's path and every message
+# Its faults come to us as exceptions; cut while it reads, it logs a traceback, and at DEBUG the URL's path.
+_library_log.setLevel(logging.CRITICAL)
 
 
 class Request:
