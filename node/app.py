@@ -25,6 +25,7 @@ from node.chain import signer
 from node.chain.embedded import EmbeddedChain, LedgerError
 from node.chain.rpc import Chain
 from node.chain.transport import ChainUnavailable, HttpRpc, JsonRpc
+from node.chain.websocket import WebSocketRpc
 from node.clock import Clock, now_micros
 from node.config import EMBEDDED, Config
 from node.errors import SetupError
@@ -139,6 +140,8 @@ class Node:
 
             self._ledger = _when_reachable(find, stopping or threading.Event())
             self._make_workers(chain, clock)
+            if isinstance(self._rpc, WebSocketRpc):
+                self._rpc.on_head = self._confirmer.wake
             keeper = open_files(config)
             opened.callback(keeper.close)
             files = Files(self._store, keeper, clock, config.upload_bytes_max)
@@ -152,7 +155,11 @@ class Node:
                 return EmbeddedChain(self._config.chain_path, funded=funded)
             except LedgerError as fault:
                 raise SetupError(str(fault)) from fault
-        return HttpRpc(self._config.chain)
+        is_websocket = self._config.chain.startswith(("ws:", "wss:"))
+        try:
+            return WebSocketRpc(self._config.chain) if is_websocket else HttpRpc(self._config.chain)
+        except ValueError as fault:
+            raise SetupError(f"--chain: {fault}") from fault
 
     def _make_workers(self, chain: Chain, clock: Clock) -> None:
         idle = IDLE_SECONDS_EMBEDDED if self._config.chain == EMBEDDED else IDLE_SECONDS_OTHER

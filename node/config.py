@@ -86,8 +86,8 @@ def check(config: Config) -> None:
     """Refuse settings that can't work, each with what is wanted instead."""
     host_and_port("--grpc", config.grpc)
     host_and_port("--http", config.http)
-    if config.chain != EMBEDDED and not _is_http_url(config.chain):
-        raise SetupError(f"--chain {config.chain}: want {EMBEDDED}, or the http(s) URL of a JSON-RPC endpoint")
+    if config.chain != EMBEDDED and not (_is_http_url(config.chain) or _is_websocket_url(config.chain)):
+        raise SetupError(f"--chain {config.chain}: want {EMBEDDED}, or the http(s) or ws(s) URL of a JSON-RPC endpoint")
     if config.confirmations is not None and not 1 <= config.confirmations <= CONFIRMATIONS_MAX:
         raise SetupError(f"--confirmations {config.confirmations}: want 1 to {CONFIRMATIONS_MAX}")
     if config.chain == EMBEDDED and config.depth != CONFIRMATIONS_EMBEDDED:
@@ -126,8 +126,19 @@ def is_base_url(text: str) -> bool:
 
 
 def _is_http_url(text: str) -> bool:
+    return _is_url(text, "http", "https")
+
+
+def _is_websocket_url(text: str) -> bool:
+    if not _is_url(text, "ws", "wss"):
+        return False
+    parts = urlsplit(text)
+    return not parts.fragment and (parts.username is None) == (parts.password is None)
+
+
+def _is_url(text: str, *schemes: str) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False

@@ -24,7 +24,7 @@ WAKE_SECONDS = 1.0
     "--chain",
     default=EMBEDDED,
     show_default=True,
-    help="embedded, or the URL of an EVM network's JSON-RPC.",
+    help="embedded, or the URL of an EVM network's JSON-RPC: http(s)://…, or ws(s)://… to be told of new blocks.",
 )
 @option(
     "--ipfs",
