@@ -71,7 +71,9 @@ def on_anvil(home: Path, url: str, rpc: HttpRpc) -> Iterator[RunningNode]:
     fund(rpc, signer.address_of(key))
     key_file.touch(mode=0o600)
     key_file.write_text(key.hex())
-    with running(home / "anvil", "--chain", url, "--signer-key", str(key_file), "--confirmations", "1") as node:
+    # Anvil takes a transaction that comes while it mines the one before for one that has to wait, and forgets about it.
+    options = ("--chain", url, "--signer-key", str(key_file), "--confirmations", "1", "--bump-after", "2")
+    with running(home / "anvil", *options) as node:
         yield node
 
 
