@@ -11,7 +11,7 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,8 @@ BATCH_GOODS = 1_000
 BATCH_CALLERS = 16
 SEND_BATCH = 100
 SETTLE_SECONDS_MAX = 900
+STALL_SECONDS = 2
+STALLS_MAX = 10
 FORM = b'{"step":"drying"}'
 
 
@@ -99,15 +101,16 @@ class Bench:
 
     def create(self, total: int, callers: int) -> load.Load:
         """CreateCirc, so many times."""
-        return self._run("CreateCirc", create_requests(self.maker, self.goods, total), callers)
+        return self.run("CreateCirc", create_requests(self.maker, self.goods, total), callers)
 
     def batch(self, total: int) -> load.Load:
         """BatchCirc of all goods, so many times."""
         fields = {"goods_ids": self.goods, "circ_type": 1, "form_info": FORM}
         request = self.maker.boss.client.request("BatchCirc", **fields).SerializeToString()
-        return self._run("BatchCirc", [request] * total, BATCH_CALLERS)
+        return self.run("BatchCirc", [request] * total, BATCH_CALLERS)
 
-    def _run(self, rpc: str, requests: Iterable[bytes], callers: int) -> load.Load:
+    def run(self, rpc: str, requests: Iterable[bytes], callers: int) -> load.Load:
+        """Call an rpc as the maker of the goods."""
         return load.run(self.node.ready["grpc"], self.maker.boss.client.token, rpc, requests, callers)
 
     def settle(self) -> None:
@@ -115,6 +118,11 @@ class Bench:
         with self.index() as index:
             count = "SELECT COUNT(*) FROM circ WHERE status = 'pending'"
             eventually(lambda: index.execute(count).fetchone() == (0,), SETTLE_SECONDS_MAX)
+
+    def transactions(self) -> list[tuple[str, int, bytes, str]]:
+        """All that the node has signed: signer, nonce, bytes and kind, in the order of nonces."""
+        with self.index() as index:
+            return index.execute("SELECT signer, nonce, signed_bytes, kind FROM outbox ORDER BY nonce").fetchall()
 
     @contextmanager
     def index(self) -> Iterator[sqlite3.Connection]:
@@ -156,19 +164,37 @@ def measure(bench: Bench, circs: int, batches: int, callers: int, profile_to: Pa
     )
 
 
-def _anvil_takes(rpc: HttpRpc, account: str, raws: Sequence[bytes], last_nonce: int) -> float:
-    """Ready-signed transactions of an account a second, handed over in batches of SEND_BATCH until all are mined."""
+def _anvil_takes(rpc: HttpRpc, account: str, raws: Sequence[bytes], last_nonce: int) -> float | None:
+    """Ready-signed transactions of an account a second, handed over in batches of SEND_BATCH until all are mined.
+
+    None if Anvil stops mining although it has them all, which it does now and then.
+    """
     chain = Chain(rpc)
-    began = time.perf_counter()
+    began = moved = time.perf_counter()
     for at in range(0, len(raws), SEND_BATCH):
         refusals = [one for one in chain.send(raws[at : at + SEND_BATCH]) if one is not None]
         if refusals:
             raise RuntimeError(f"Anvil refused: {refusals[0]}")
-    eventually(lambda: chain.transaction_count(account) > last_nonce, SETTLE_SECONDS_MAX)
+    nonce = 0
+    while nonce <= last_nonce:
+        before, nonce = nonce, chain.transaction_count(account)
+        if nonce != before:
+            moved = time.perf_counter()
+        elif time.perf_counter() - moved > STALL_SECONDS:
+            return None
+        time.sleep(0.02)
     return len(raws) / (time.perf_counter() - began)
 
 
-def _transfers(rpc: HttpRpc, total: int) -> float:
+def _at_last(measure_once: Callable[[], float | None]) -> float:
+    for _ in range(STALLS_MAX):
+        rate = measure_once()
+        if rate is not None:
+            return rate
+    raise RuntimeError(f"Anvil stopped mining {STALLS_MAX} times")
+
+
+def _transfers(rpc: HttpRpc, total: int) -> float | None:
     """Plain transfers a second that Anvil takes and mines."""
     chain, key = Chain(rpc), signer.new_key()
     account = signer.address_of(key)
@@ -182,18 +208,17 @@ def _transfers(rpc: HttpRpc, total: int) -> float:
     return _anvil_takes(rpc, account, raws, total - 1)
 
 
-def _same_circs(bench: Bench) -> float:
+def _same_circs(rows: Sequence[tuple[str, int, bytes, str]]) -> float | None:
     """The node's own transactions a second, taken by an Anvil of its own without any node."""
-    with bench.index() as index:
-        rows = index.execute("SELECT signer, nonce, signed_bytes, kind FROM outbox ORDER BY nonce").fetchall()
+    account, last_nonce = rows[-1][:2]
     first = next(place for place, row in enumerate(rows) if row[3] == "circ") + 1
-    (account, last_nonce) = rows[-1][:2]
     with anvil() as url:
         rpc = HttpRpc(url)
         fund(rpc, account)
         before, measured = [row[2] for row in rows[:first]], [row[2] for row in rows[first:]]
-        _anvil_takes(rpc, account, before, first - 1)
-        rate = _anvil_takes(rpc, account, measured, last_nonce)
+        rate = None
+        if _anvil_takes(rpc, account, before, first - 1) is not None:
+            rate = _anvil_takes(rpc, account, measured, last_nonce)
         rpc.close()
     return rate
 
@@ -231,13 +256,16 @@ def main() -> None:
                 embedded = measure(Bench(node), min(args.circs, 1_000), args.batches, args.callers, None)
         with console.status("Anvil…"), anvil() as url:
             rpc = HttpRpc(url)
-            alone = _transfers(rpc, args.circs)
+            alone = _at_last(lambda: _transfers(rpc, args.circs))
             with on_anvil(home, url, rpc) as node:
                 bench = Bench(node)
                 figures = measure(bench, args.circs, args.batches, args.callers, args.profile)
+                rows = bench.transactions()
+            # Once more, and the better of the two: what else the machine does must not flatter the ratio.
+            alone = max(alone, _at_last(lambda: _transfers(rpc, args.circs)))
             rpc.close()
         with console.status("Anvil without the node…"):
-            same = _same_circs(bench)
+            same = _at_last(lambda: _same_circs(rows))
     table = Table("figure", "embedded chain", "on Anvil", "on Anvil / Anvil alone")
     for name, field, shape in ROWS:
         here = "" if embedded is None else format(getattr(embedded, field), shape)
