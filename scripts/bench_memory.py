@@ -15,6 +15,8 @@ from node.chain.rpc import HttpRpc
 from scripts.bench_node import Bench, create_requests, memory_mib, on_anvil
 from tests.chain.servers import anvil
 
+ANVIL = ("--block-time", "1", "--gas-limit", "3000000000")
+"""Blocks that take whatever waits. An Anvil that mines at once stops for good under a long load."""
 CALLERS = 32
 WARM_SECONDS = 60
 LOOK_SECONDS = 1.0
@@ -27,7 +29,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="how long the load lasts (%(default)s)")
     args = parser.parse_args()
     seconds = args.minutes * 60
-    with tempfile.TemporaryDirectory(prefix="vtrace-bench-") as home, anvil() as url:
+    with tempfile.TemporaryDirectory(prefix="vtrace-bench-") as home, anvil(*ANVIL) as url:
         rpc = HttpRpc(url)
         with on_anvil(Path(home), url, rpc) as node:
             bench = Bench(node)
