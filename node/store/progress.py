@@ -28,8 +28,8 @@ def noted() -> dict[str, tuple[str, int]]:
 
 
 def open_lanes(signers: Sequence[str]) -> None:
-    """These signers, in this order, take new transactions; others only finish what they have."""
-    t.Lane.update(is_open=False).execute()
+    """At start: these signers, in this order, take new transactions; others only finish what they have."""
+    t.Lane.update(is_open=False, trouble="").execute()
     rows = [{"signer": signer, "position": place, "is_open": True} for place, signer in enumerate(signers)]
     t.Lane.insert_many(rows).on_conflict(
         conflict_target=[t.Lane.signer], preserve=[t.Lane.position, t.Lane.is_open]
