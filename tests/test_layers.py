@@ -34,6 +34,7 @@ ONLY_IN: dict[str, set[str]] = {
     "playhouse": {"store"},
     "requests": {"chain", "files"},
     "rlp": {"chain"},
+    "trie": {"chain"},
     "eth_account": {"chain"},
     "eth_keys": {"chain"},
     "eth_utils": {"chain"},

@@ -1,0 +1,29 @@
+"""The proof of goods' whole history in one file, which outlives the node.
+
+``file`` is the file's form, ``verify`` are the rules that hold it against nothing but itself, ``trust`` says what is
+left to believe; ``make`` asks a node and a chain for all that goes into one. Only ``make`` and ``trust.ask`` ask
+anybody.
+"""
+
+from node.flow.proof.file import FILE_BYTES_MAX, ProofFile, ProofWrong, read, write
+from node.flow.proof.make import Made, ProofImpossible, make
+from node.flow.proof.trust import Trust, ask, believe
+from node.flow.proof.verify import Proven, ProvenBlock, ProvenCirc, verify
+
+__all__ = [
+    "FILE_BYTES_MAX",
+    "Made",
+    "ProofFile",
+    "ProofImpossible",
+    "ProofWrong",
+    "Proven",
+    "ProvenBlock",
+    "ProvenCirc",
+    "Trust",
+    "ask",
+    "believe",
+    "make",
+    "read",
+    "verify",
+    "write",
+]
