@@ -15,7 +15,7 @@ from eth_hash.auto import keccak
 from trie.hexary import HexaryTrie
 
 HEADER_FIELDS_MIN = 15
-HEADER_BYTES_MAX = 4096
+HEADER_BYTES_MAX = 16 * 1024
 NODES_MAX = 65
 """A node for each half byte of a key of 32 bytes, and the value's."""
 HASHED_BYTES_MIN = 32

@@ -6,7 +6,6 @@ import logging
 import re
 import sys
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,15 +144,15 @@ def _verify(file: Path, block_hashes: tuple[str, ...], rpc: str | None, contract
 
 def _lines(proven: Proven, trust: Trust) -> list[str]:
     """What is proven, each a printable line."""
+    from node.domain.form import rfc3339
     from node.flow.audit import one_line
 
     lines = [f"proof of goods {proven.goods_id}, chain {proven.chain_id}, contract {proven.contract}"]
     for circ in proven.circs:
-        when = datetime.fromtimestamp(circ.timestamp, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         signed = f"signed by {circ.signer}" if circ.signer else "the contract vouches for the signature"
         lines.append(
             f"{circ.times}  {circ.circ.circ_type.name.lower()}  {circ.operator} → {circ.to}  "
-            f"block {circ.block}, {when}  {circ.tx_hash}  {signed}"
+            f"block {circ.block}, {rfc3339(circ.timestamp * 1_000_000)}  {circ.tx_hash}  {signed}"
         )
         if circ.form:
             lines.append(f"   {circ.form.decode()}")
@@ -162,6 +161,7 @@ def _lines(proven: Proven, trust: Trust) -> list[str]:
         told = "an RPC says so" if trust.complete else "rests on an RPC: give --rpc"
         lines.append(f"that no circ is left out, and that the contract is the known one: {told}")
     lines += [f"could not check: {each}" for each in trust.unchecked]
+    lines += [f"trusted: block {block.number} {block.hash}" for block in trust.trusted]
     lines += [f"to be trusted: block {block.number} {block.hash}" for block in trust.open_blocks]
     verdict = "verified" if trust.is_whole else "right, if what is open above is so"
     lines.append(f"proof: {verdict}, up to block {proven.blocks[-1].number} {proven.blocks[-1].hash}")

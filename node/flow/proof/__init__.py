@@ -1,14 +1,13 @@
 """The proof of goods' whole history in one file, which outlives the node.
 
-``file`` is the file's form, ``verify`` are the rules that hold it against nothing but itself, ``trust`` says what is
-left to believe; ``make`` asks a node and a chain for all that goes into one. Only ``make`` and ``trust.ask`` ask
-anybody.
+``file`` is the file's form, ``rules`` hold it against nothing but itself, ``trust`` says what is left to believe;
+``maker`` asks a node and a chain for all that goes into one. Only ``maker`` and ``trust.ask`` ask anybody.
 """
 
 from node.flow.proof.file import FILE_BYTES_MAX, ProofFile, ProofWrong, read, write
-from node.flow.proof.make import Made, ProofImpossible, make
+from node.flow.proof.maker import Made, ProofImpossible, make
+from node.flow.proof.rules import Proven, ProvenBlock, ProvenCirc, verify
 from node.flow.proof.trust import Trust, ask, believe
-from node.flow.proof.verify import Proven, ProvenBlock, ProvenCirc, verify
 
 __all__ = [
     "FILE_BYTES_MAX",

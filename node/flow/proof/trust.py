@@ -9,17 +9,19 @@ from node.chain import contract
 from node.chain.rpc import CallReverted, Chain, ChainUnavailable
 from node.flow.audit import one_line
 from node.flow.proof.file import ProofWrong
-from node.flow.proof.verify import Proven, ProvenBlock
+from node.flow.proof.rules import Proven, ProvenBlock
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
     """How far a proof is believed.
 
-    ``open_blocks`` are those whose hashes somebody must still say to be the chain's; ``complete`` says that it is
-    known that no circ is left out; ``unchecked`` has a line for whatever an RPC should have told and did not.
+    ``trusted`` are the blocks on whose hashes it rests: somebody said that they are the chain's. ``open_blocks`` are
+    those of which nobody has yet. ``complete`` says that it is known that no circ is left out; ``unchecked`` has a
+    line for whatever an RPC should have told and did not.
     """
 
+    trusted: tuple[ProvenBlock, ...]
     open_blocks: tuple[ProvenBlock, ...]
     complete: bool
     unchecked: tuple[str, ...] = ()
@@ -31,7 +33,7 @@ class Trust:
 
 
 def believe(proven: Proven, hashes: Collection[str]) -> Trust:
-    """Believe that blocks with these hashes are the chain's. A block is too if its child is.
+    """Believe that blocks with these hashes are the chain's.
 
     Raises ProofWrong for a hash of no block of the file: then the file is about another history.
     """
@@ -39,14 +41,13 @@ def believe(proven: Proven, hashes: Collection[str]) -> Trust:
     strangers = given - {block.hash for block in proven.blocks}
     if strangers:
         raise ProofWrong(f"no block of the file has the hash {min(strangers)}")
-    left: list[ProvenBlock] = []
-    believed = False
-    for block in reversed(proven.blocks):
-        believed = block.hash in given or (block.follows and believed)
-        # Of blocks in a row only the last needs to be named.
-        if not believed and not block.follows:
-            left.append(block)
-    return Trust(tuple(reversed(left)), proven.complete)
+    # Of blocks in a row only the last needs to be believed: its hash binds those before it.
+    last = [block for block in proven.blocks if not block.follows]
+    return Trust(
+        trusted=tuple(block for block in last if block.hash in given),
+        open_blocks=tuple(block for block in last if block.hash not in given),
+        complete=proven.complete,
+    )
 
 
 def ask(proven: Proven, trust: Trust, chain: Chain) -> Trust:
@@ -58,6 +59,7 @@ def ask(proven: Proven, trust: Trust, chain: Chain) -> Trust:
     if found != proven.chain_id:
         raise ProofWrong(f"chain_id: the file is about chain {proven.chain_id}, the RPC serves chain {found}")
     left: list[ProvenBlock] = []
+    trusted = set(trust.trusted)
     unchecked: list[str] = []
     for block in trust.open_blocks:
         try:
@@ -71,6 +73,8 @@ def ask(proven: Proven, trust: Trust, chain: Chain) -> Trust:
             unchecked.append(f"block {block.number}: the RPC's chain is not so long, or has forgotten it")
         elif there.hash != block.hash:
             raise ProofWrong(f"block {block.number} is {block.hash} in the file, and {there.hash} for the RPC")
+        else:
+            trusted.add(block)
     complete = trust.complete
     if not complete and not unchecked:
         try:
@@ -78,7 +82,8 @@ def ask(proven: Proven, trust: Trust, chain: Chain) -> Trust:
             complete = True
         except ChainUnavailable as fault:
             unchecked.append(one_line(f"the contract's state at block {proven.blocks[-1].number}: {fault}"))
-    return Trust(tuple(left), complete, tuple(unchecked))
+    ordered = tuple(block for block in proven.blocks if block in trusted)
+    return Trust(ordered, tuple(left), complete, tuple(unchecked))
 
 
 def _check_state(proven: Proven, chain: Chain) -> None:

@@ -28,7 +28,7 @@ from node.flow.proof.file import (
     ProofWrong,
     write,
 )
-from node.flow.proof.verify import Place, verify
+from node.flow.proof.rules import Place, verify
 
 LOG_BLOCKS_MAX = 10_000
 """Blocks a log query asks for; ``Chain.logs`` halves what an endpoint finds too much."""
