@@ -6,7 +6,8 @@
 
 from node.flow.proof.file import FILE_BYTES_MAX, ProofFile, ProofWrong, read, write
 from node.flow.proof.maker import Made, ProofImpossible, make
-from node.flow.proof.rules import Proven, ProvenBlock, ProvenCirc, verify
+from node.flow.proof.proven import Proven, ProvenBlock, ProvenCirc
+from node.flow.proof.rules import verify
 from node.flow.proof.trust import Trust, ask, believe
 
 __all__ = [

@@ -17,18 +17,17 @@ from node.chain.sealed import SealedReader
 from node.domain.form import SALT_BYTES, form_digest
 from node.domain.model import Circ, CircStatus
 from node.flow.audit import AuditImpossible, NodeView, ShownCirc, Unreadable, one_line
+from node.flow.proof.evidence import Evidence, Source
 from node.flow.proof.file import (
     FILE_BYTES_MAX,
-    Carrier,
     ProofActor,
-    ProofBlock,
     ProofCirc,
     ProofFile,
-    ProofState,
     ProofWrong,
     write,
 )
-from node.flow.proof.rules import Place, verify
+from node.flow.proof.proven import Place
+from node.flow.proof.rules import verify
 
 LOG_BLOCKS_MAX = 10_000
 """Blocks a log query asks for; ``Chain.logs`` halves what an endpoint finds too much."""
@@ -64,15 +63,6 @@ class _Taken:
     block_hash: str
     circ: Circ
     shown: ShownCirc
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A transaction that the proof needs, by the event that it brought."""
-
-    block: int
-    block_hash: str
-    index: int
 
 
 def make(node: NodeView, rpc: JsonRpc, address: str, goods_id: int, progress: Progress = lambda _: None) -> Made:
@@ -114,13 +104,19 @@ class _Maker:
         self._check_count(taken, head)
         self._tell("reading registrations")
         actors, told = self._actors(taken, head)
-        sources = [_Source(each.place[0], each.block_hash, each.place[1]) for each in taken]
-        state = self._state(head)
+        evidence = Evidence(self._sealed, self._tell)
+        sources = [Source(each.place[0], each.block_hash, each.place[1]) for each in taken]
+        state = evidence.state(head, self._address, layout.goods_slot(self._goods_id))
+        if state is None:
+            self._notes.append(
+                "the chain gives no proofs of its state (eth_getProof), so that no circ is left out, and that the "
+                "contract is the one known, rests on an RPC"
+            )
         proof = ProofFile(
             chain_id=chain_id,
             contract=self._address.lower(),
             goods_id=self._goods_id,
-            blocks=self._blocks([*sources, *told], head),
+            blocks=evidence.blocks([*sources, *told], head),
             circs=tuple(ProofCirc(each.shown.salt, each.shown.form) for each in taken),
             actors=actors,
             state=state,
@@ -217,7 +213,7 @@ class _Maker:
 
     # --- the actors
 
-    def _actors(self, taken: Sequence[_Taken], head: Block) -> tuple[tuple[ProofActor, ...], list[_Source]]:
+    def _actors(self, taken: Sequence[_Taken], head: Block) -> tuple[tuple[ProofActor, ...], list[Source]]:
         """The actors of the circs with their names, and where the contract tells of them."""
         names = self._names(taken)
         last_circ = {each.circ.operator: each.place for each in taken}
@@ -232,7 +228,7 @@ class _Maker:
                     left.discard(event.actor)
                 elif not isinstance(event, AccountChanged) or not _precedes(place, last_circ.get(event.actor)):
                     continue
-                sources.append(_Source(log.block_number, log.block_hash, log.tx_index))
+                sources.append(Source(log.block_number, log.block_hash, log.tx_index))
             if left and first == 0:
                 raise ChainUnavailable(f"eth_getLogs: the chain has no registration of actor {min(left)}")
             last = first - 1
@@ -256,51 +252,6 @@ class _Maker:
             words = [actor.to_bytes(32, "big") for actor in numbers[start : start + ACTORS_MAX]]
             found += self._chain.logs(self._address, [topics, words], first, last)
         return found
-
-    # --- blocks and state
-
-    def _blocks(self, sources: Iterable[_Source], head: Block) -> tuple[ProofBlock, ...]:
-        """The blocks of the transactions, and the head."""
-        wanted: dict[int, set[int]] = {head.number: set()}
-        hashes = {head.number: head.hash}
-        for each in sources:
-            wanted.setdefault(each.block, set()).add(each.index)
-            if hashes.setdefault(each.block, each.block_hash) != each.block_hash:
-                raise ChainUnavailable("the chain is dropping blocks: try when it is calm")
-        blocks: list[ProofBlock] = []
-        for done, number in enumerate(sorted(wanted), start=1):
-            self._tell(f"reading block {done} of {len(wanted)}")
-            blocks.append(self._block(number, sorted(wanted[number]), hashes[number]))
-        return tuple(blocks)
-
-    def _block(self, number: int, indexes: Sequence[int], want: str) -> ProofBlock:
-        carriers: tuple[Carrier, ...] = ()
-        if indexes:
-            sealed = self._sealed.block(number)
-            raw, header = sealed.raw, sealed.header
-            if indexes[-1] >= len(sealed.hashes):
-                raise ChainUnavailable(f"block {number} has {len(sealed.hashes)} transactions, want {indexes[-1]}")
-            carriers = tuple(
-                Carrier(index, tuple(sealed.transactions.proof(index)), tuple(sealed.receipts.proof(index)))
-                for index in indexes
-            )
-        else:
-            raw, header = self._sealed.header(number)
-        if "0x" + header.hash.hex() != want:
-            raise ChainUnavailable("the chain is dropping blocks: try when it is calm")
-        return ProofBlock(raw, carriers)
-
-    def _state(self, head: Block) -> ProofState | None:
-        self._tell("reading the contract's state")
-        _, header = self._sealed.header(head.number)
-        found = self._sealed.state(header, self._address, layout.goods_slot(self._goods_id))
-        if found is None:
-            self._notes.append(
-                "the chain gives no proofs of its state (eth_getProof), so that no circ is left out, and that the "
-                "contract is the one known, rests on an RPC"
-            )
-            return None
-        return ProofState(found.account, found.storage)
 
 
 def _precedes(place: Place, last_circ: Place | None) -> bool:

@@ -9,7 +9,7 @@ from node.chain import contract
 from node.chain.rpc import CallReverted, Chain, ChainUnavailable
 from node.flow.audit import one_line
 from node.flow.proof.file import ProofWrong
-from node.flow.proof.rules import Proven, ProvenBlock
+from node.flow.proof.proven import Proven, ProvenBlock
 
 
 @dataclass(frozen=True, slots=True)
