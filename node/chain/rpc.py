@@ -9,7 +9,6 @@ by its number or by ``latest``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from eth_utils.crypto import keccak
@@ -26,6 +25,7 @@ from node.chain.answers import (
     read_receipt,
     read_transaction,
 )
+from node.chain.fees import Fees
 from node.chain.transport import METHOD_NOT_FOUND, Call, ChainUnavailable, HttpRpc, JsonRpc, RpcError
 from node.chain.wordings import (
     RefusalKind,
@@ -57,12 +57,6 @@ __all__ = [
 T = TypeVar("T")
 Topic = bytes | Sequence[bytes] | None
 """A place in a log filter: one topic of 32 bytes, any of several, or whatever (None)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fees:
-    max_fee_per_gas: int
-    max_priority_fee_per_gas: int
 
 
 class CallReverted(Exception):
@@ -223,8 +217,8 @@ class Chain:
         """Fees to offer now: twice the base fee and the tip, so that six full blocks can't outrun them.
 
         A chain that names no tip (Besu and others without a fee market) is offered what its gas
-        price leaves above the base fee. A chain without any base fee is offered its gas price, and
-        one whose gas is free (base fee and gas price 0) nothing, whatever tip it suggests.
+        price leaves above the base fee. A chain without any base fee is offered its gas price in a
+        legacy transaction, and one whose gas is free (gas price 0) nothing, whatever tip it suggests.
         """
         block, tip, price = self._rpc.batch(
             [
@@ -235,10 +229,10 @@ class Chain:
         )
         base = self._read("eth_getBlockByNumber", block, read_block).base_fee_per_gas
         gas_price = self._read("eth_gasPrice", price, shape.quantity)
+        if base is None:
+            return Fees(max_fee_per_gas=gas_price)
         if not base and not gas_price:
             return Fees(max_fee_per_gas=0, max_priority_fee_per_gas=0)
-        if base is None:
-            return Fees(max_fee_per_gas=gas_price, max_priority_fee_per_gas=gas_price)
         if isinstance(tip, RpcError) and tip.code == METHOD_NOT_FOUND:
             tip_per_gas = max(gas_price - base, 0)
         else:

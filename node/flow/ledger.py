@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from node.chain import contract, signer
+from node.chain.gas import DEPLOY_GAS, GAS_MAX
 from node.chain.rpc import Chain, Fees
 from node.domain.records import TxKind, TxState
 from node.errors import Reason, SetupError, Status, VTraceError
@@ -54,8 +55,7 @@ class Ledger:
             to=None if kind is TxKind.DEPLOY else self.contract,
             data=data,
             gas=gas,
-            max_fee_per_gas=self.fees.max_fee_per_gas,
-            max_priority_fee_per_gas=self.fees.max_priority_fee_per_gas,
+            fees=self.fees,
         )
         row = outbox.add(signer=self.signer, nonce=nonce, kind=kind, raw=signed.raw, tx_hash=signed.hash)
         return Stored(row, signed.hash)
@@ -104,12 +104,12 @@ def open_ledger(store: Store, chain: Chain, key: bytes) -> Ledger:
     claim(store, {"chain_id": str(chain_id), "genesis": genesis.hash, "signer": address})
     known = store.settings()
     fees = chain.fees()
-    gas_max = min(contract.GAS_MAX, head.gas_limit // 2)
+    gas_max = min(GAS_MAX, head.gas_limit // 2)
     if "contract" in known:
         _check_deployed(chain, chain_id, known["contract"])
         _check_nonce(chain, address)
         return Ledger(chain_id=chain_id, address=known["contract"], signer_key=key, gas_max=gas_max, fees=fees)
-    gas = contract.DEPLOY_GAS
+    gas = DEPLOY_GAS
     need = gas * fees.max_fee_per_gas
     if chain.balance(address) < need:
         raise SetupError(

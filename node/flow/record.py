@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from node.chain import contract, signer
+from node.chain.gas import circulate_gas, cut
 from node.clock import Clock
 from node.domain import custody
 from node.domain.custody import CustodyError, GoodsState
@@ -89,9 +90,8 @@ class Recorder:
         operator = self._actors.of(caller)
         to_actor = operator.actor if receiver is caller else self._actors.of(receiver).actor
         states = {goods_id: state for goods_id, (state, _) in known.items()}
-        cut = contract.cut(circ_type, ranges_of(goods_ids), self._ledger.gas_max)
         recorded = []
-        for ranges in cut:
+        for ranges in cut(circ_type, ranges_of(goods_ids), self._ledger.gas_max):
             ids = tuple(ids_of(ranges))
             version = sum(states[goods_id].times for goods_id in ids)
             salt = secrets.token_bytes(SALT_BYTES)
@@ -133,7 +133,7 @@ class Recorder:
     ) -> Recorded:
         digest = contract.circ_digest(self._ledger.chain_id, self._ledger.contract, circ)
         signature = signer.sign_digest(operator.key, digest)
-        gas = contract.circulate_gas(circ.circ_type, circ.goods)
+        gas = circulate_gas(circ.circ_type, circ.goods)
         stored = self._ledger.enrol(TxKind.CIRC, contract.circulate_data(circ, signature), gas)
         circ_id = circs.add_circ(
             circ_type=circ.circ_type,

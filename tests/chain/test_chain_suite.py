@@ -236,6 +236,7 @@ def test_fees_are_enough(net: Net) -> None:
     fees = net.chain.fees()
     base = net.chain.head().base_fee_per_gas
     assert base is not None
+    assert fees.max_priority_fee_per_gas is not None
     assert fees.max_fee_per_gas >= 2 * base + fees.max_priority_fee_per_gas
     signed = net.sender.sign(net.chain_id, net.echo, word(1), max_fee_per_gas=fees.max_fee_per_gas)
     assert net.chain.send([signed.raw]) == [None]

@@ -157,7 +157,7 @@ def test_fees() -> None:
     old = Scripted(
         eth_getBlockByNumber=BLOCK, eth_maxPriorityFeePerGas=RpcError(METHOD_NOT_FOUND, "no"), eth_gasPrice="0x9"
     )
-    assert Chain(old).fees() == Fees(max_fee_per_gas=9, max_priority_fee_per_gas=9)
+    assert Chain(old).fees() == Fees(max_fee_per_gas=9)
     free = Scripted(
         eth_getBlockByNumber=BLOCK | {"baseFeePerGas": "0x0"}, eth_maxPriorityFeePerGas="0x3b9aca00", eth_gasPrice="0x0"
     )

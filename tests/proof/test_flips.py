@@ -143,7 +143,7 @@ def test_there_is_one_way_to_write_a_proof(given: Given, change: Any) -> None:
         read(other)
 
 
-_SETTINGS = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_SETTINGS = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @_SETTINGS
