@@ -115,7 +115,7 @@ class SealedReader:
         if not hashes:
             return []
         (answer,) = self._rpc.batch([("eth_getBlockReceipts", [hex(number)])])
-        if isinstance(answer, RpcError):
+        if isinstance(answer, RpcError) or answer is None:
             answer = self._rpc.batch([("eth_getTransactionReceipt", [each]) for each in hashes])
             for refusal in answer:
                 if isinstance(refusal, RpcError):

@@ -143,6 +143,37 @@ def test_there_is_one_way_to_write_a_proof(given: Given, change: Any) -> None:
         read(other)
 
 
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"chain_id": 0}, "chain_id: 0, want 1 to"),
+        ({"chain_id": 2**63}, "want 1 to"),
+        ({"goods_id": True}, "goods_id: True, want 1 to"),
+        ({"contract": "0x" + "AB" * 20}, "40 lower-case hex digits"),
+        ({"contract": "0x" + "ab" * 19}, "want an address"),
+        ({"circs": [{"salt": "0x" + "00" * 16, "form": ""}] * 4_096}, "4096 of them, want at most 4095"),
+        ({"circs": [{"salt": "0x00", "form": ""}]}, r"circs\[0\]: a salt of 1 bytes, want 16"),
+        ({"circs": [{"salt": "0x" + "00" * 16, "form": "咖" * 21_846}]}, "a form of 65538 bytes, want at most 65536"),
+        ({"actors": [{"actor": 0, "username": "x"}]}, r"actors\[0\].actor: 0, want 1 to 1048575"),
+        ({"blocks": [{"header": "0x", "transactions": []}]}, r"blocks\[0\].header: 0x, want 0x and pairs of lower"),
+        ({"blocks": []}, "blocks: there are none"),
+        ({"state": "rests on a rumour"}, "want an object"),
+        ({"format": "vtrace-proof/9"}, "want vtrace-proof/1"),
+        ({"note": "\x1b[2J"}, "has .*note.*, which proofs don't have"),
+    ],
+)
+def test_what_is_misshapen_is_named(body: Any, change: dict[str, Any], match: str) -> None:
+    with pytest.raises(ProofWrong, match=match) as caught:
+        verify(read(forged(body | change)))
+    assert str(caught.value).isprintable()
+
+
+def test_a_file_that_is_too_long(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.flow.proof.file.FILE_BYTES_MAX", 1_000)
+    with pytest.raises(ProofWrong, match="want at most 1000"):
+        read(write(given.proof))
+
+
 _SETTINGS = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

@@ -113,8 +113,8 @@ def test_a_block_that_is_dropped_meanwhile(world: World) -> None:
     _fails(world, world.view, "dropping blocks", rpc=Tampered(world.rpc, older))
 
 
-def test_an_endpoint_without_receipts_of_whole_blocks(world: World, given: Given) -> None:
-    absent = RpcError(METHOD_NOT_FOUND, "no such method")
+@pytest.mark.parametrize("absent", [RpcError(METHOD_NOT_FOUND, "no such method"), None])
+def test_an_endpoint_without_receipts_of_whole_blocks(world: World, given: Given, absent: Any) -> None:
     plain = Tampered(world.rpc, lambda asked, _, answer: absent if asked == "eth_getBlockReceipts" else answer)
     assert make(world.view, plain, world.address, GOODS).proof == given.proof
 
@@ -143,6 +143,16 @@ def test_an_account_that_is_a_contract(tmp_path: Any) -> None:
         proven = verify(make(world.view, world.rpc, world.address, 9).proof)
         assert [circ.signer for circ in proven.circs] == [None, None]
         assert proven.complete
+
+
+def test_a_proof_that_nobody_would_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.flow.proof.maker.FILE_BYTES_MAX", 1_000)
+    _fails(world, world.view, "more than 1000 bytes")
+
+
+def test_a_block_with_too_many_transactions(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.chain.sealed.TRANSACTIONS_MAX", 0)
+    _fails(world, world.view, "has 1 transactions, want at most 0")
 
 
 def test_a_registration_many_blocks_ago(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

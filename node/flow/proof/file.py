@@ -134,7 +134,7 @@ def read(data: bytes) -> ProofFile:
         raise ProofWrong("the file is not written as proofs are: one line, names sorted, none twice, no spaces")
     if isinstance(body, dict) and body.get("format") != FORMAT:
         raise ProofWrong(f"format: {shown(body.get('format'))}, want {FORMAT}")
-    members = _Members("the file", body)
+    members = _Members("", body)
     told = members.take("checksum", _text_of)
     if told != checksum({name: value for name, value in body.items() if name != "checksum"}):
         raise ProofWrong("checksum: is not the file's: it was changed, or damaged, after it was made")
@@ -173,22 +173,22 @@ def _hexes(nodes: tuple[bytes, ...]) -> list[str]:
 
 
 class _Members:
-    """The members of an object, each taken once; what is left over is refused."""
+    """The members of an object, each taken once; what is left over is refused. The file itself is at no place."""
 
     def __init__(self, where: str, value: Any) -> None:
         if not isinstance(value, dict):
-            raise ProofWrong(f"{where}: {shown(value)}, want an object")
+            raise ProofWrong(f"{where or 'the file'}: {shown(value)}, want an object")
         self._where = where
         self._left = dict(value)
 
     def take(self, name: str, read_value: Callable[[str, Any], T]) -> T:
         if name not in self._left:
-            raise ProofWrong(f"{self._where}: has no {name}")
-        return read_value(name, self._left.pop(name))
+            raise ProofWrong(f"{self._where or 'the file'}: has no {name}")
+        return read_value(f"{self._where}.{name}" if self._where else name, self._left.pop(name))
 
     def end(self) -> None:
         for name in self._left:
-            raise ProofWrong(f"{self._where}: has {shown(name)}, which proofs don't have")
+            raise ProofWrong(f"{self._where or 'the file'}: has {shown(name)}, which proofs don't have")
 
 
 def _no_number(text: str) -> NoReturn:
