@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import rlp
 
 from node.chain import contract, layout, signer
 from node.chain.merkle import read_header
 from node.chain.sealed import SealedReader
 from node.domain.form import form_digest, name_digest
 from node.domain.model import Rights
-from node.flow.proof import ProofFile, ProofWrong, make, verify
+from node.flow.proof import ProofFile, ProofWrong, believe, make, verify
 from node.flow.proof.evidence import Evidence, Source
 from node.flow.proof.file import ProofActor, ProofCirc
 from tests.audit.world import PROCESS, PRODUCE, TRANSFER, World, new_world
@@ -138,6 +139,34 @@ def test_a_block_beside_the_point(world: World, given: Given) -> None:
     block = replace(given.proof.blocks[0], header=raw, transactions=())
     with pytest.raises(ProofWrong, match="has no transaction, and only the last block may have none"):
         verify(replace(given.proof, blocks=(block, *given.proof.blocks)))
+
+
+def test_a_block_that_is_nobodys_parent(given: Given) -> None:
+    """Only the last of blocks in a row is trusted; those before it must be what it names."""
+    rows = 0
+    for place, block in enumerate(given.proof.blocks[:-1]):
+        header = rlp.decode(block.header)
+        follows = read_header(given.proof.blocks[place + 1].header).number == read_header(block.header).number + 1
+        header[12] = b"another"  # extraData, which nothing else depends on
+        blocks = list(given.proof.blocks)
+        blocks[place] = replace(block, header=rlp.encode(header))
+        forged = replace(given.proof, blocks=tuple(blocks))
+        if follows:
+            rows += 1
+            with pytest.raises(ProofWrong, match="is no child of the block"):
+                verify(forged)
+        else:
+            with pytest.raises(ProofWrong, match="no block of the file has the hash"):
+                believe(verify(forged), given.hashes)
+    assert rows > 2
+
+
+def test_two_blocks_of_one_height(given: Given) -> None:
+    first = given.proof.blocks[0]
+    header = rlp.decode(first.header)
+    header[12] = b"another"
+    with pytest.raises(ProofWrong, match="stands behind block"):
+        verify(replace(given.proof, blocks=(replace(first, header=rlp.encode(header)), *given.proof.blocks)))
 
 
 def test_a_reverted_transaction(world: World, given: Given) -> None:
