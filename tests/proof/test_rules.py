@@ -13,7 +13,7 @@ from node.chain import contract, layout, signer
 from node.chain.merkle import read_header
 from node.chain.sealed import SealedReader
 from node.domain.form import form_digest, name_digest
-from node.domain.model import Rights
+from node.domain.model import Circ, CircType, Rights
 from node.flow.proof import ProofFile, ProofWrong, believe, make, verify
 from node.flow.proof.evidence import Evidence, Source
 from node.flow.proof.file import ProofActor, ProofCirc
@@ -26,6 +26,9 @@ PUPPET = bytes.fromhex("6034600c60003960346000f3") + bytes.fromhex(
     "60403560203555" + "60e036038060e0600037" + "600035602857" + "60c03560a03560803560603584" + "6000a400"
     "5b608035606035826000a200"
 )
+
+ONE = (1).to_bytes(32, "big")
+SALT = bytes(16)
 
 
 def sources(proof: ProofFile) -> list[Source]:
@@ -182,46 +185,103 @@ def test_other_goods_of_the_same_circs(given: Given) -> None:
         verify(replace(given.proof, goods_id=18))
 
 
-def test_a_puppet_that_says_whatever_it_is_told(tmp_path: Path) -> None:
-    """It stores the right word and emits the right events; what it isn't is the contract."""
-    with new_world(tmp_path) as world:
-        puppet = world.send(None, PUPPET).contract_address
-        assert puppet is not None
-        salt, account = bytes(16), signer.address_of(signer.new_key())
-        wanted = []
+class Puppet:
+    """A puppet that says whatever it is told, and where it said so."""
 
-        def say(topics: list[bytes], data: bytes) -> None:
-            slot, word = layout.goods_slot(GOODS), (1 << 20 | 1) << GOODS % 8 * 32
-            head = [len(topics) == 2, slot, word]
-            padded = [*topics, *[bytes(32)] * (4 - len(topics))]
-            receipt = world.send(
-                puppet, b"".join(int(each).to_bytes(32, "big") for each in head) + b"".join(padded) + data
-            )
-            assert receipt.status
-            (log,) = receipt.logs
-            assert (list(log.topics), log.data) == (topics, data)
-            wanted.append(Source(receipt.block_number, receipt.block_hash, receipt.tx_index))
+    def __init__(self, world: World) -> None:
+        self._world = world
+        address = world.send(None, PUPPET).contract_address
+        assert address is not None
+        self.address = address
+        self.said: list[Source] = []
 
-        one, rights = (1).to_bytes(32, "big"), int(Rights.CIRCULATE).to_bytes(32, "big")
-        say(
-            [contract.ACTOR_REGISTERED_TOPIC, one], bytes(12) + bytes.fromhex(account[2:]) + rights + name_digest("eve")
-        )
-        numbers = b"".join(number.to_bytes(32, "big") for number in (0, 96, 1, GOODS, 1))
-        say([contract.CIRCULATED_TOPIC, one, one, bytes(32)], form_digest(salt, b"") + numbers)
-        evidence = Evidence(SealedReader(world.rpc), lambda _: None)
-        head = world.chain.head()
-        proof = ProofFile(
-            chain_id=world.chain_id,
-            contract=puppet.lower(),
+    def register(self) -> None:
+        """Actor 1, called eve."""
+        account = bytes(12) + bytes.fromhex(signer.address_of(signer.new_key())[2:])
+        rights = int(Rights.CIRCULATE).to_bytes(32, "big")
+        self._say([contract.ACTOR_REGISTERED_TOPIC, ONE], account + rights + name_digest("eve"))
+
+    def circulate(self, kind: CircType, version: int) -> None:
+        """A circ of the goods by actor 1, with a salt of zeros and no form."""
+        numbers = b"".join(number.to_bytes(32, "big") for number in (version, 96, 1, GOODS, 1))
+        topics = [contract.CIRCULATED_TOPIC, ONE, ONE, kind.to_bytes(32, "big")]
+        self._say(topics, form_digest(SALT, b"") + numbers)
+
+    def _say(self, topics: list[bytes], data: bytes) -> None:
+        slot, word = layout.goods_slot(GOODS), (1 << 20 | 1) << GOODS % 8 * 32
+        head = b"".join(int(each).to_bytes(32, "big") for each in (len(topics) == 2, slot, word))
+        padding = bytes(32) * (4 - len(topics))
+        receipt = self._world.send(self.address, head + b"".join(topics) + padding + data)
+        (log,) = receipt.logs
+        assert (list(log.topics), log.data) == (topics, data)
+        self.said.append(Source(receipt.block_number, receipt.block_hash, receipt.tx_index))
+
+    def proof(self) -> ProofFile:
+        """What it said, as a proof of one circ."""
+        evidence = Evidence(SealedReader(self._world.rpc), lambda _: None)
+        head = self._world.chain.head()
+        return ProofFile(
+            chain_id=self._world.chain_id,
+            contract=self.address.lower(),
             goods_id=GOODS,
-            blocks=evidence.blocks(wanted, head),
-            circs=(ProofCirc(salt, b""),),
+            blocks=evidence.blocks(self.said, head),
+            circs=(ProofCirc(SALT, b""),),
             actors=(ProofActor(1, "eve"),),
-            state=evidence.state(head, puppet, layout.goods_slot(GOODS)),
+            state=evidence.state(head, self.address, layout.goods_slot(GOODS)),
         )
-        with pytest.raises(ProofWrong, match="is not the contract that this program knows"):
-            verify(proof)
-        assert verify(replace(proof, state=None)).complete is False
+
+
+def test_another_contract_that_stores_and_says_the_right_things(tmp_path: Path) -> None:
+    with new_world(tmp_path) as world:
+        puppet = Puppet(world)
+        puppet.register()
+        puppet.circulate(PRODUCE, 0)
+        proof = puppet.proof()
+    with pytest.raises(ProofWrong, match="is not the contract that this program knows"):
+        verify(proof)
+    assert not verify(replace(proof, state=None)).complete
+    # Without a proof of the code the transactions still say which chain they are of.
+    with pytest.raises(ProofWrong, match="the file of chain 5"):
+        verify(replace(proof, state=None, chain_id=5))
+
+
+def test_an_actor_that_comes_after_its_circ(tmp_path: Path) -> None:
+    with new_world(tmp_path) as world:
+        puppet = Puppet(world)
+        puppet.circulate(PRODUCE, 0)
+        puppet.register()
+        with pytest.raises(ProofWrong, match="its operator, actor 1, was not registered yet"):
+            verify(replace(puppet.proof(), state=None))
+
+
+def test_an_event_of_another_address_in_place_of_a_true_one(tmp_path: Path) -> None:
+    with new_world(tmp_path) as world:
+        world.circulate([GOODS], PRODUCE, "coop")
+        hidden = world.circulate([GOODS], PROCESS, "coop", form=b'{"mould": true}')
+        proof = make(world.view, world.rpc, world.address, GOODS).proof
+        puppet = Puppet(world)
+        puppet.circulate(PROCESS, 1)
+        kept = [each for each in sources(proof) if each != source_of(world, hidden.tx_hash)]
+        wrong = rebuilt(world, proof, [*kept, *puppet.said])
+        state = Evidence(SealedReader(world.rpc), lambda _: None).state(
+            world.chain.head(), world.address, layout.goods_slot(GOODS)
+        )
+    wrong = replace(wrong, circs=(proof.circs[0], ProofCirc(SALT, b"")), state=state)
+    with pytest.raises(ProofWrong, match="there are 2, the transactions tell of 1 of these goods"):
+        verify(wrong)
+
+
+def test_a_transaction_that_asks_for_another_circ(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No contract of the known code emits other than it was asked for; it is looked at all the same."""
+    decode = contract.decode_circulate
+
+    def another(data: bytes) -> tuple[Circ, bytes]:
+        circ, signature = decode(data)
+        return replace(circ, to=circ.to + 1), signature
+
+    monkeypatch.setattr(contract, "decode_circulate", another)
+    with pytest.raises(ProofWrong, match=r"circs\[0\]: its transaction asks for another circ"):
+        verify(given.proof)
 
 
 def test_a_circ_through_a_relay_is_told_by_its_event(given: Given) -> None:
