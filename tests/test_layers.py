@@ -42,6 +42,7 @@ ONLY_IN: dict[str, set[str]] = {
     "eth_bloom": {"chain"},
     "eth": {"chain"},
     "eth_abi": {"chain"},
+    "websockets": {"chain"},
     "google": {"api"},
     "grpc": {"api", "models"},
     "starlette": {"page"},

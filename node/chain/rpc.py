@@ -9,6 +9,7 @@ by its number or by ``latest``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from eth_utils.crypto import keccak
@@ -46,6 +47,7 @@ __all__ = [
     "HttpRpc",
     "JsonRpc",
     "Log",
+    "Look",
     "Receipt",
     "RefusalKind",
     "RpcError",
@@ -55,6 +57,17 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The chain at one moment: its newest block, the next nonces of accounts, and the block at a height."""
+
+    head: Block
+    nonces: tuple[int, ...]
+    block: Block | None
+
+
 Topic = bytes | Sequence[bytes] | None
 """A place in a log filter: one topic of 32 bytes, any of several, or whatever (None)."""
 
@@ -84,10 +97,29 @@ class Chain:
 
     def block(self, number: int) -> Block | None:
         """The block at a height, or None if the chain isn't so high."""
-        found = self._one("eth_getBlockByNumber", [hex(number), False], maybe(read_block))
-        if found is not None and found.number != number:
-            raise ChainUnavailable(f"eth_getBlockByNumber: answered block {found.number}, want {number}")
+        return self.blocks([number])[0]
+
+    def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
+        """The blocks at these heights, each None if the chain isn't so high."""
+        found = self._many("eth_getBlockByNumber", [[hex(number), False] for number in numbers], maybe(read_block))
+        for want, block in zip(numbers, found, strict=True):
+            if block is not None and block.number != want:
+                raise ChainUnavailable(f"eth_getBlockByNumber: answered block {block.number}, want {want}")
         return found
+
+    def look(self, accounts: Sequence[str], number: int) -> Look:
+        """In one batch: the newest block, the mined transactions of accounts, and the block at a height."""
+        by_number = [("eth_getBlockByNumber", [tag, False]) for tag in ("latest", hex(number))]
+        counts = [("eth_getTransactionCount", [account, "latest"]) for account in accounts]
+        newest, at, *nonces = self._rpc.batch([*by_number, *counts])
+        block = self._read("eth_getBlockByNumber", at, maybe(read_block))
+        if block is not None and block.number != number:
+            raise ChainUnavailable(f"eth_getBlockByNumber: answered block {block.number}, want {number}")
+        return Look(
+            self._read("eth_getBlockByNumber", newest, read_block),
+            tuple(self._read("eth_getTransactionCount", nonce, shape.quantity) for nonce in nonces),
+            block,
+        )
 
     # --- transactions
 
@@ -190,6 +222,10 @@ class Chain:
     def balance(self, address: str) -> int:
         """Wei."""
         return self._one("eth_getBalance", [address, "latest"], shape.quantity)
+
+    def balances(self, addresses: Sequence[str]) -> list[int]:
+        """Wei."""
+        return self._many("eth_getBalance", [[address, "latest"] for address in addresses], shape.quantity)
 
     def code(self, address: str, block: int | str = "latest") -> bytes:
         """The runtime bytecode of a contract; empty if there is none."""

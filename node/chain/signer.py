@@ -109,6 +109,20 @@ def resign(key: bytes, raw: bytes, fees: Fees) -> SignedTransaction:
     return _signed(key, _call_of(raw), fees)
 
 
+def call_data(raw: bytes) -> bytes:
+    """The calldata of a transaction that ``sign_transaction`` made; ValueError if ``raw`` is no such transaction."""
+    return _call_of(raw).data
+
+
+def fees_of(raw: bytes) -> Fees:
+    """What a transaction that ``sign_transaction`` made offers; ValueError if ``raw`` is no such transaction."""
+    _call_of(raw)
+    if raw[:1] == _TYPE_2:
+        _, _, tip, highest, *_ = rlp.decode(raw[1:])
+        return Fees(_number(highest), _number(tip))
+    return Fees(_number(rlp.decode(raw)[1]))
+
+
 @dataclass(frozen=True, slots=True)
 class _Call:
     """What of a transaction its fees leave as it is. ``to`` has 20 bytes, or none for a new contract."""

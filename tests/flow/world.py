@@ -99,7 +99,7 @@ def config(data_dir: Path, url: str, key_file: Path | None = None, confirmations
         http="127.0.0.1:0",
         chain=url,
         confirmations=confirmations,
-        signer_key=key_file,
+        signer_keys=(key_file,) if key_file else (),
     )
 
 
