@@ -25,7 +25,7 @@ PRAGMAS = {
     # A commit must survive a power cut: from the commit on, the record can't be lost.
     "synchronous": "full",
     # KiB for each connection, of which every thread has one; another's commit empties it anyway.
-    "cache_size": -8_000,
+    "cache_size": -2_000,
 }
 
 T = TypeVar("T")
