@@ -1,8 +1,12 @@
-"""What the node needs of any chain: one suite, run on the embedded chain, on Anvil and on Hardhat."""
+"""What the node needs of any chain: one suite, run on the embedded chain, on Anvil and on Hardhat.
+
+The simulator runs it too, in this process and behind HTTP: what tests say of it holds as far as it passes here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +15,21 @@ import pytest
 from node.chain.rpc import CallReverted, Chain, ChainUnavailable, HttpRpc, RefusalKind, RpcError
 from node.chain.transport import INVALID_PARAMS, METHOD_NOT_FOUND, JsonRpc
 
+from tests.simulator.chain import Simulator
+from tests.simulator.http import served
+
 from .echo import CREATION as ECHO
 from .echo import GAS, REASON, RUNTIME, Sender, mined, word
-from .servers import anvil, embedded, fund, hardhat
+from .servers import RICH_WEI, anvil, embedded, fund, hardhat
 
 NOWHERE = "0x" + "ab" * 32
-CHAIN_IDS = {"embedded": 0x565472616365, "anvil": 31337, "hardhat": 31337}
+CHAIN_IDS = {
+    "embedded": 0x565472616365,
+    "anvil": 31337,
+    "hardhat": 31337,
+    "simulator": 31337,
+    "simulator behind HTTP": 31337,
+}
 
 
 @dataclass
@@ -35,13 +48,21 @@ class Net:
         return [each.hash for each in signed]
 
 
-@pytest.fixture(scope="module", params=["embedded", "anvil", "hardhat"])
+@pytest.fixture(scope="module", params=list(CHAIN_IDS))
 def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     sender = Sender()
     if request.param == "embedded":
         path: Path = tmp_path_factory.mktemp("chain") / "chain.db"
         with embedded(path, sender.address) as rpc:
             yield _deployed("embedded", rpc, sender)
+        return
+    if request.param.startswith("simulator"):
+        simulator = Simulator()
+        simulator.ledger.fund(sender.address, RICH_WEI)
+        with ExitStack() as opened:
+            rpc = simulator if request.param == "simulator" else HttpRpc(opened.enter_context(served(simulator)))
+            opened.callback(rpc.close)
+            yield _deployed(request.param, rpc, sender)
         return
     with (anvil if request.param == "anvil" else hardhat)() as url:
         http = HttpRpc(url)
