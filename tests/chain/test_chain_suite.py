@@ -14,7 +14,6 @@ import pytest
 
 from node.chain.rpc import CallReverted, Chain, ChainUnavailable, HttpRpc, RefusalKind, RpcError
 from node.chain.transport import INVALID_PARAMS, METHOD_NOT_FOUND, JsonRpc
-
 from tests.simulator.chain import Simulator
 from tests.simulator.http import served
 

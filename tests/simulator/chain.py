@@ -27,9 +27,9 @@ from node.chain.transport import (
     RpcError,
 )
 from tests.simulator.dialects import ANVIL, Dialect
-from tests.simulator.shown import Json, block_json, logs_json, receipt_json, transaction_json
 from tests.simulator.ledger import BLOCK_GAS, Block, Ledger, Market, Unfit
 from tests.simulator.programs import NOWHERE, Reverted
+from tests.simulator.shown import Json, block_json, logs_json, receipt_json, transaction_json
 
 CHAIN_ID = 31337
 SEND = "eth_sendRawTransaction"

@@ -17,11 +17,12 @@ from eth_utils.crypto import keccak
 from node.chain import contract, signer
 from node.domain import custody
 from node.domain.custody import CustodyError, GoodsState
-from node.domain.model import ACTOR_MAX, NOBODY, Circ, Range, Rights
+from node.domain.model import ACTOR_MAX, NOBODY, Circ, CircType, Range, Rights
 from tests.chain import echo
 
 NOWHERE = "0x" + "00" * 20
 RIGHTS_ALL = 7
+_CIRC_TYPES = frozenset(CircType)
 ADMIN_ROLE = bytes(32)
 REGISTRAR_ROLE = keccak(b"REGISTRAR_ROLE")
 CIRCULATE = ("(uint32,uint32)[]", "uint8", "uint32", "uint32", "bytes32", "uint256", "bytes")
@@ -183,7 +184,8 @@ class VTrace:
     ) -> tuple[bytes, list[Event]]:
         del sender
         rights = {number: self.actors[number].rights for number in (operator, to) if number in self.actors}
-        circ = Circ(tuple(Range(*span) for span in goods), circ_type, operator, to, form_digest, version)  # type: ignore[arg-type]
+        kind = CircType(circ_type) if circ_type in _CIRC_TYPES else circ_type
+        circ = Circ(tuple(Range(*span) for span in goods), kind, operator, to, form_digest, version)  # type: ignore[arg-type]
         try:
             custody.check_goods(circ.goods)
             custody.check_parties(circ.circ_type, operator, to, rights)
