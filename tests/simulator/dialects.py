@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node.chain.transport import SERVER_ERROR, RpcError
 from tests.simulator.ledger import Unfit
@@ -15,7 +15,7 @@ class Dialect:
     name: str
     queues_gaps: bool
     waits_for_base_fee: bool
-    wordings: dict[str, str]
+    wordings: dict[str, str] = field(repr=False)
 
     def refusal(self, unfit: Unfit) -> RpcError:
         wording = self.wordings.get(unfit.why) or _GETH[unfit.why]

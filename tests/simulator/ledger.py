@@ -142,7 +142,7 @@ class Ledger:
 
     def add(self, raw: bytes) -> Tx:
         """Put a transaction into the pool, or Unfit."""
-        tx = self._decoded(raw)
+        tx = self.decoded(raw)
         state = self.head.state
         nonce = state.nonces.get(tx.sender, 0)
         known = self.pool.get((tx.sender, tx.nonce))
@@ -268,7 +268,7 @@ class Ledger:
             self.places.setdefault(tx.hash, []).append((block, index))
         return block
 
-    def _decoded(self, raw: bytes) -> Tx:
+    def decoded(self, raw: bytes) -> Tx:
         if raw[:1] in (b"\x03", b"\x04") or (self.market is Market.LEGACY and raw[:1] in (b"\x01", b"\x02")):
             raise Unfit("type")
         try:

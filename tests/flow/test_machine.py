@@ -1,0 +1,206 @@
+"""The flow on a chain where everything goes wrong that can, driven by Hypothesis; checked after every step.
+
+What it must come to: every circ that was answered is taken exactly once, in the order in which it was answered, and
+the index says what the chain says. ``VTRACE_MACHINE=EXAMPLES[xSTEPS]`` looks longer and elsewhere each time, such as
+``VTRACE_MACHINE=2000x80 pytest tests/flow/test_machine.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from node.domain.model import CircType
+from node.domain.roles import Role
+from node.errors import VTraceError
+from tests.simulator.chain import Simulator
+from tests.simulator.dialects import DIALECTS, Dialect
+from tests.simulator.ledger import Block, Market
+
+from .simulated import CONFIRMATIONS, ROLES, World
+
+FORK_MAX = CONFIRMATIONS - 1
+"""A fork never reaches what is final: how deep one may be is what --confirmations says."""
+GOODS_MAX = 6
+USERS = st.integers(1, len(ROLES))
+BOSSES = st.sampled_from([number for number, role in enumerate(ROLES, 1) if role is Role.BOSS])
+EXAMINER = ROLES.index(Role.EXAMINER) + 1
+
+
+class Anchoring(RuleBasedStateMachine):
+    """Markets in which the node's transactions can be sent: those with typed ones."""
+
+    @initialize(dialect=st.sampled_from(DIALECTS), market=st.sampled_from([Market.FEES, Market.FREE]))
+    def start(self, dialect: Dialect, market: Market) -> None:
+        self.world = World(Simulator(dialect, market))
+        self.chain = self.world.simulator.ledger
+        self.faults = self.world.simulator.faults
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        try:
+            if sys.exc_info()[1] is None:
+                self.world.settle()
+                self.world.check_settled()
+        finally:
+            self.world.close()
+
+    # --- callers
+
+    @rule(boss=BOSSES, total=st.integers(1, 3))
+    def make_goods(self, boss: int, total: int) -> None:
+        if len(self.world.told) < GOODS_MAX:
+            self.world.produce(boss, total)
+
+    @precondition(lambda self: self.world.told)
+    @rule(
+        user=USERS,
+        circ_type=st.sampled_from([CircType.PROCESS, CircType.PROCESS, CircType.TRANSFER, CircType.EXAM]),
+        to=USERS,
+        goods=st.sets(st.integers(1, GOODS_MAX + 2), min_size=1, max_size=3),
+    )
+    def record(self, user: int, circ_type: CircType, to: int, goods: set[int]) -> None:
+        receiver = f"user{to}" if circ_type is CircType.TRANSFER else ""
+        try:
+            self.world.record(user, circ_type, sorted(goods & self.world.told.keys() or {1}), receiver)
+        except VTraceError:
+            return  # a refusal is an answer too, and leaves nothing
+
+    @rule(role=st.sampled_from([Role.EXAMINER, Role.NORMAL, Role.TRANSPORTER]))
+    def change_role(self, role: Role) -> None:
+        self.world.change_role(EXAMINER, role)
+
+    # --- the node
+
+    @rule()
+    def send(self) -> None:
+        self.world.send()
+
+    @rule()
+    def confirm(self) -> None:
+        self.world.confirm()
+
+    @rule()
+    def work(self) -> None:
+        """What mostly happens: a step of each, and a block."""
+        self.world.send()
+        self.chain.mine()
+        self.world.confirm()
+
+    @precondition(lambda self: not self.faults.down and self.faults.cut is None)
+    @rule()
+    def restart(self) -> None:
+        self.world.restart()
+
+    @rule(seconds=st.sampled_from([0.1, 3.0, 20.0]))
+    def wait(self, seconds: float) -> None:
+        self.world.clock.seconds += seconds
+
+    # --- the chain
+
+    @rule(blocks=st.sampled_from([1, 1, 2, CONFIRMATIONS]))
+    def mine(self, blocks: int) -> None:
+        for _ in range(blocks):
+            self.chain.mine()
+
+    @rule(depth=st.integers(1, FORK_MAX), refill=st.booleans(), vanish=st.sampled_from(["none", "all", "odd", "even"]))
+    def fork(self, depth: int, refill: bool, vanish: str) -> None:
+        if depth >= len(self.chain.canonical):
+            return
+        gone = {"none": (), "all": (0, 1), "odd": (1,), "even": (0,)}[vanish]
+        self.chain.fork(depth, vanish=lambda tx: tx.nonce % 2 in gone, refill=refill)
+
+    @rule(data=st.data())
+    def fork_back(self, data: st.DataObject) -> None:
+        """To a branch that was left."""
+        branches = [block for block in self.chain.blocks.values() if self.is_near(block)]
+        if branches:
+            self.chain.adopt(data.draw(st.sampled_from(branches)))
+
+    def is_near(self, block: Block) -> bool:
+        """Whether a block is on another branch that is as high, and forks off no deeper than one may."""
+        if block.number < self.chain.head.number or self.chain.is_canonical(block):
+            return False
+        while not self.chain.is_canonical(block):
+            block = self.chain.blocks[block.parent_hash]
+        return self.chain.head.number - block.number <= FORK_MAX
+
+    @precondition(lambda self: self.chain.pool)
+    @rule(place=st.integers(0, 5))
+    def drop(self, place: int) -> None:
+        waiting = list(self.chain.pool.values())
+        self.chain.drop(waiting[place % len(waiting)].hash)
+
+    @precondition(lambda self: self.chain.market is Market.FEES)
+    @rule(times=st.sampled_from([1, 2, 5]))
+    def change_base_fee(self, times: int) -> None:
+        self.chain.base_fee = times * 10**9
+
+    # --- the endpoint
+
+    @rule(down=st.booleans())
+    def outage(self, down: bool) -> None:
+        self.faults.down = down
+
+    @rule(cut=st.none() | st.integers(0, 4))
+    def break_off(self, cut: int | None) -> None:
+        self.faults.cut = cut
+
+    @rule(swallow=st.booleans())
+    def swallow(self, swallow: bool) -> None:
+        self.faults.swallow = swallow
+
+    @rule(delay=st.booleans())
+    def delay(self, delay: bool) -> None:
+        self.faults.delay = delay
+        if not delay:
+            self.chain.held.clear()
+
+    @rule(seed=st.none() | st.integers(0, 9))
+    def shuffle(self, seed: int | None) -> None:
+        self.faults.shuffle = None if seed is None else random.Random(seed)
+
+    @rule(blind=st.booleans())
+    def hide_receipts(self, blind: bool) -> None:
+        self.faults.blind = blind
+
+    @rule(stale=st.booleans())
+    def show_old_receipts(self, stale: bool) -> None:
+        self.faults.stale = stale
+
+    @rule(blocks=st.integers(0, FORK_MAX))
+    def fall_behind(self, blocks: int) -> None:
+        self.faults.behind = blocks
+
+    @rule()
+    def heal(self) -> None:
+        self.world.simulator.heal()
+        self.faults = self.world.simulator.faults
+
+    @invariant()
+    def holds(self) -> None:
+        self.world.check()
+
+
+def _settings() -> settings:
+    longer = os.environ.get("VTRACE_MACHINE")
+    examples, _, steps = (longer or "60x40").partition("x")
+    return settings(
+        max_examples=int(examples),
+        stateful_step_count=int(steps or 40),
+        deadline=None,
+        derandomize=longer is None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+
+
+TestAnchoring = Anchoring.TestCase
+TestAnchoring.settings = _settings()
