@@ -10,11 +10,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 NODE = ROOT / "node"
 
-BASE = {"errors", "clock"}
+BASE = {"errors", "clock", "faults"}
 ROOMS = {"store", "chain", "files", "models"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
+    "faults": set(),
     "config": {"errors"},
     "domain": {"errors"},
     "store": {"domain", *BASE},
@@ -54,7 +55,7 @@ ONLY_IN: dict[str, set[str]] = {
 }
 """outside library → the rooms that may see it."""
 
-STANDARD_ONLY = {"domain", "errors", "clock", "config"}
+STANDARD_ONLY = {"domain", "errors", "clock", "faults", "config"}
 
 
 def _modules() -> list[Path]:

@@ -17,6 +17,7 @@ from node.api.auth import ANYONE, NEEDS, Tokens, require
 from node.api.status import to_status
 from node.api.streams import Incoming
 from node.errors import IndexUnavailable, Reason, SetupError, Status, VTraceError, invalid
+from node.faults import point
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 THREADS = 32
@@ -98,6 +99,7 @@ def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens) -> Any:
                 return answer(given)
             caller = tokens.caller(_authorization(context))
             require(caller, needs, name)
+            point("authenticated")
             return answer(caller, Incoming(given, context) if method.client_streaming else given)
         except VTraceError as fault:
             refusal = fault

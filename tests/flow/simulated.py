@@ -1,4 +1,4 @@
-"""A node's flow on the simulator, without threads or waiting: the test decides who makes a step, and what time it is."""
+"""A node's flow on the simulator, without threads or waiting: the test decides who steps, and what time it is."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import os
 import random
 import sys
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -26,6 +26,8 @@ from .simulated import CONFIRMATIONS, ROLES, World
 
 FORK_MAX = CONFIRMATIONS - 1
 """A fork never reaches what is final: how deep one may be is what --confirmations says."""
+OLD_RECEIPTS = False
+"""Whether receipts of blocks that a fork took out are shown: see test_a_receipt_of_a_block_that_is_gone."""
 GOODS_MAX = 6
 USERS = st.integers(1, len(ROLES))
 BOSSES = st.sampled_from([number for number, role in enumerate(ROLES, 1) if role is Role.BOSS])
@@ -170,6 +172,7 @@ class Anchoring(RuleBasedStateMachine):
     def hide_receipts(self, blind: bool) -> None:
         self.faults.blind = blind
 
+    @precondition(lambda _: OLD_RECEIPTS)
     @rule(stale=st.booleans())
     def show_old_receipts(self, stale: bool) -> None:
         self.faults.stale = stale
@@ -198,6 +201,7 @@ def _settings() -> settings:
         derandomize=longer is None,
         database=None,
         print_blob=True,
+        phases=(Phase.generate,) if os.environ.get("NOSHRINK") else tuple(Phase),
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
 
