@@ -11,7 +11,7 @@ import os
 import random
 import sys
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -34,6 +34,18 @@ BOSSES = st.sampled_from([number for number, role in enumerate(ROLES, 1) if role
 EXAMINER = ROLES.index(Role.EXAMINER) + 1
 
 
+def in_teardown(world: World | None) -> None:
+    """At the end of an example: let all come to rest and look at it, unless it has failed before."""
+    if world is None:
+        return
+    try:
+        if sys.exc_info()[1] is None:
+            world.settle()
+            world.check_settled()
+    finally:
+        world.close()
+
+
 class Anchoring(RuleBasedStateMachine):
     """Markets in which the node's transactions can be sent: those with typed ones."""
 
@@ -44,14 +56,7 @@ class Anchoring(RuleBasedStateMachine):
         self.faults = self.world.simulator.faults
 
     def teardown(self) -> None:
-        if not hasattr(self, "world"):
-            return
-        try:
-            if sys.exc_info()[1] is None:
-                self.world.settle()
-                self.world.check_settled()
-        finally:
-            self.world.close()
+        in_teardown(getattr(self, "world", None))
 
     # --- callers
 
@@ -191,9 +196,10 @@ class Anchoring(RuleBasedStateMachine):
         self.world.check()
 
 
-def _settings() -> settings:
+def machine_settings(usual: str) -> settings:
+    """EXAMPLESxSTEPS as usual, always the same ones; or those of VTRACE_MACHINE, others each time."""
     longer = os.environ.get("VTRACE_MACHINE")
-    examples, _, steps = (longer or "60x40").partition("x")
+    examples, _, steps = (longer or usual).partition("x")
     return settings(
         max_examples=int(examples),
         stateful_step_count=int(steps or 40),
@@ -201,10 +207,9 @@ def _settings() -> settings:
         derandomize=longer is None,
         database=None,
         print_blob=True,
-        phases=(Phase.generate,) if os.environ.get("NOSHRINK") else tuple(Phase),
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
 
 
 TestAnchoring = Anchoring.TestCase
-TestAnchoring.settings = _settings()
+TestAnchoring.settings = machine_settings("60x40")
