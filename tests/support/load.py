@@ -22,7 +22,7 @@ class Load:
 
     ``answered`` is what the callers were told: trans_id → goods, in the order of the answers. ``unknown`` counts the
     calls that had no answer, ``faults`` are refusals that nobody expects. ``each`` is told how many answers there are,
-    after each of them.
+    after each of them. A caller rests for ``pause_seconds`` between two calls.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class Load:
         goods: Sequence[int],
         callers: int,
         each: Callable[[int], None] = lambda _: None,
+        pause_seconds: float = 0.0,
     ) -> None:
         self.answered: dict[str, list[int]] = {}
         self.unknown = 0
@@ -39,6 +40,7 @@ class Load:
         self._address = address
         self._token = token
         self._each = each
+        self._pause_seconds = pause_seconds
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads = [
@@ -80,6 +82,7 @@ class Load:
                 with self._lock:
                     self.answered.update(told)
                     self._each(len(self.answered))
+                self._stopping.wait(self._pause_seconds)
         finally:
             client.close()
 
