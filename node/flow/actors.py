@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from node.chain import contract, signer
+from node.chain.gas import REGISTER_ACTOR_GAS, SET_RIGHTS_GAS
 from node.domain.form import name_digest
 from node.domain.model import ACTOR_MAX, Rights
 from node.domain.records import Actor, TxKind, User
 from node.domain.roles import rights_of
 from node.errors import Reason, VTraceError
 from node.flow.ledger import Ledger
-from node.store import circs
+from node.store import circs, outbox
 from node.store.seal import Seal
 
 
@@ -44,7 +45,7 @@ class Actors:
         stored = self._ledger.enrol(
             TxKind.REGISTER_ACTOR,
             contract.register_actor_data(actor.account, actor.rights, name_digest(user.username)),
-            contract.REGISTER_ACTOR_GAS,
+            REGISTER_ACTOR_GAS,
         )
         circs.add_actor(actor, self._seal.close(_row(actor_id), key), stored.outbox_id)
         return Operator(actor, key)
@@ -60,8 +61,12 @@ class Actors:
         if actor.rights == rights:
             return actor
         data = contract.set_rights_data(actor.id, rights)
-        self._ledger.enrol(TxKind.SET_RIGHTS, data, contract.SET_RIGHTS_GAS)
-        circs.change_rights(actor.id, rights)
+
+        def stands_on() -> list[int]:
+            return [*outbox.unfinished_by(actor.id), *circs.stood_on([], [actor.id])]
+
+        stored = self._ledger.enrol(TxKind.SET_RIGHTS, data, SET_RIGHTS_GAS, stands_on)
+        circs.change_rights(actor.id, rights, stored.outbox_id)
         return replace(actor, rights=rights)
 
 

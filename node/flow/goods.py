@@ -12,7 +12,6 @@ from node.domain.form import ProducedClass, ProducedOrg, ProducedSerial, Produce
 from node.domain.model import GOODS_ID_MAX, CircType
 from node.domain.records import Goods, GoodsClass, Org, Serial, User
 from node.errors import Reason, denied, invalid, not_found
-from node.faults import point
 from node.flow.callers import fresh
 from node.flow.recognise import check_material
 from node.flow.record import Recorder
@@ -95,7 +94,6 @@ class Products:
             ids = products.add_goods(serial_id=serial.id, creator_id=caller.id, state=STATE_START, total=total)
             form = produce_form(serial, _org_of(caller)).to_bytes()
             self._recorder.enrol(caller, CircType.PRODUCE, ids, "", form, is_first=True)
-        point("committed")
         self._submitted()
         return ids
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from node.chain import contract, signer
+from node.chain.gas import circulate_gas, cut
 from node.clock import Clock
 from node.domain import custody
 from node.domain.custody import CustodyError, GoodsState
@@ -56,7 +57,6 @@ class Recorder:
         """
         with self._store.write():
             recorded = self.enrol(caller, circ_type, goods_ids, to, form)
-        point("committed")
         self._submitted()
         return recorded
 
@@ -91,9 +91,8 @@ class Recorder:
         operator = self._actors.of(caller)
         to_actor = operator.actor if receiver is caller else self._actors.of(receiver).actor
         states = {goods_id: state for goods_id, (state, _) in known.items()}
-        cut = contract.cut(circ_type, ranges_of(goods_ids), self._ledger.gas_max)
         recorded = []
-        for ranges in cut:
+        for ranges in cut(circ_type, ranges_of(goods_ids), self._ledger.gas_max):
             ids = tuple(ids_of(ranges))
             version = sum(states[goods_id].times for goods_id in ids)
             salt = secrets.token_bytes(SALT_BYTES)
@@ -136,8 +135,13 @@ class Recorder:
     ) -> Recorded:
         digest = contract.circ_digest(self._ledger.chain_id, self._ledger.contract, circ)
         signature = signer.sign_digest(operator.key, digest)
-        gas = contract.circulate_gas(circ.circ_type, circ.goods)
-        stored = self._ledger.enrol(TxKind.CIRC, contract.circulate_data(circ, signature), gas)
+        gas = circulate_gas(circ.circ_type, circ.goods)
+        stored = self._ledger.enrol(
+            TxKind.CIRC,
+            contract.circulate_data(circ, signature),
+            gas,
+            lambda: circs.stood_on(ids, (circ.operator, circ.to)),
+        )
         circ_id = circs.add_circ(
             circ_type=circ.circ_type,
             operator=circ.operator,
@@ -148,7 +152,7 @@ class Recorder:
             times={goods_id: before[goods_id].times for goods_id in ids},
             now=self._clock(),
         )
-        circs.set_custody(after)
+        circs.set_custody(after, stored.outbox_id)
         return Recorded(circ_id, stored.tx_hash, ids)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from node.chain import contract
+from node.chain import contract, gas
 from node.domain.model import GOODS_ID_MAX, CircType, Range, Rights, ranges_of
 
 from .ledger import EXAM, PROCESS, PRODUCE, REGISTRAR, STRANGER, TRANSFER, Ledger, address_of, circ, key_of, sign
@@ -20,7 +20,7 @@ CHAIN_ID = 1337
 def used(ledger: Ledger, goods: tuple[Range, ...], circ_type: CircType, operator: int, to: int | None = None) -> int:
     """The gas that a circ uses; it must be within the formula's limit."""
     wanted = replace(circ(goods, circ_type, operator, to), version=ledger.version_of(goods))
-    limit = contract.circulate_gas(circ_type, goods)
+    limit = gas.circulate_gas(circ_type, goods)
     signature = ledger.sign(wanted)
     outcome = ledger.send(contract.circulate_data(wanted, signature), gas=limit)
     assert outcome.error is None
@@ -72,11 +72,11 @@ SHAPES = [
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_limit_holds_and_is_near(ledger: Ledger, shape: range) -> None:
     goods = ranges_of(shape)
-    assert contract.circulate_gas(PRODUCE, goods) <= 1.15 * used(ledger, goods, PRODUCE, 1)
-    assert contract.circulate_gas(PROCESS, goods) <= 1.10 * used(ledger, goods, PROCESS, 1)
-    assert contract.circulate_gas(EXAM, goods) <= 1.10 * used(ledger, goods, EXAM, 1)
-    assert contract.circulate_gas(TRANSFER, goods) <= 1.10 * used(ledger, goods, TRANSFER, 1, 2)
-    assert contract.circulate_gas(EXAM, goods) <= 1.10 * used(ledger, goods, EXAM, 1)
+    assert gas.circulate_gas(PRODUCE, goods) <= 1.15 * used(ledger, goods, PRODUCE, 1)
+    assert gas.circulate_gas(PROCESS, goods) <= 1.10 * used(ledger, goods, PROCESS, 1)
+    assert gas.circulate_gas(EXAM, goods) <= 1.10 * used(ledger, goods, EXAM, 1)
+    assert gas.circulate_gas(TRANSFER, goods) <= 1.10 * used(ledger, goods, TRANSFER, 1, 2)
+    assert gas.circulate_gas(EXAM, goods) <= 1.10 * used(ledger, goods, EXAM, 1)
 
 
 @st.composite
@@ -105,17 +105,17 @@ def test_the_limit_holds_for_any_shape(deployed: Ledger, before: tuple[Range, ..
 
 
 def test_the_other_limits_hold(ledger: Ledger) -> None:
-    assert ledger.deploy_gas <= contract.DEPLOY_GAS <= 1.15 * ledger.deploy_gas
+    assert ledger.deploy_gas <= gas.DEPLOY_GAS <= 1.15 * ledger.deploy_gas
     data = contract.register_actor_data(address_of(key_of(99)), Rights(7), b"\xff" * 32)
     fresh = Ledger()
     registered = fresh.send(data, REGISTRAR)
     assert registered.error is None
-    assert 1.15 * registered.gas_used <= contract.REGISTER_ACTOR_GAS <= 1.30 * registered.gas_used
-    assert ledger.send(contract.set_rights_data(1, Rights(7)), REGISTRAR, gas=contract.SET_RIGHTS_GAS).error is None
+    assert 1.15 * registered.gas_used <= gas.REGISTER_ACTOR_GAS <= 1.30 * registered.gas_used
+    assert ledger.send(contract.set_rights_data(1, Rights(7)), REGISTRAR, gas=gas.SET_RIGHTS_GAS).error is None
     account = address_of(STRANGER)
     possession = sign(contract.account_digest(CHAIN_ID, ledger.address, 1, account), STRANGER)
     data = contract.set_account_data(1, account, possession)
-    assert ledger.send(data, REGISTRAR, gas=contract.SET_ACCOUNT_GAS).error is None
+    assert ledger.send(data, REGISTRAR, gas=gas.SET_ACCOUNT_GAS).error is None
 
 
 @settings(max_examples=300, deadline=None)
@@ -125,11 +125,11 @@ def test_the_other_limits_hold(ledger: Ledger) -> None:
     gas_max=st.integers(80_000, 1_000_000),
 )
 def test_cut_keeps_every_goods_in_groups_that_fit(goods: tuple[Range, ...], circ_type: CircType, gas_max: int) -> None:
-    groups = contract.cut(circ_type, goods, gas_max)
+    groups = gas.cut(circ_type, goods, gas_max)
     assert [goods_id for group in groups for span in group for goods_id in span] == [
         goods_id for span in goods for goods_id in span
     ]
-    limits = [contract.circulate_gas(circ_type, group) for group in groups]
+    limits = [gas.circulate_gas(circ_type, group) for group in groups]
     assert all(limit <= gas_max for limit in limits)
     for before, behind in itertools.pairwise(groups):
         # No group could have taken the next goods, together with the rest of their word.
@@ -139,20 +139,20 @@ def test_cut_keeps_every_goods_in_groups_that_fit(goods: tuple[Range, ...], circ
             longer = (*before[:-1], Range(taken.first, taken.count + more))
         else:
             longer = (*before, Range(follows.first, more))
-        assert contract.circulate_gas(circ_type, longer) > gas_max
+        assert gas.circulate_gas(circ_type, longer) > gas_max
 
 
 def test_cut_leaves_alone_what_fits() -> None:
     goods = (Range(3, 1000),)
-    assert contract.cut(PROCESS, goods, contract.GAS_MAX) == [goods]
-    assert contract.cut(PROCESS, (), contract.GAS_MAX) == []
+    assert gas.cut(PROCESS, goods, gas.GAS_MAX) == [goods]
+    assert gas.cut(PROCESS, (), gas.GAS_MAX) == []
 
 
 def test_cut_ends_where_words_do() -> None:
-    groups = contract.cut(PRODUCE, (Range(3, 20_000),), contract.GAS_MAX)
+    groups = gas.cut(PRODUCE, (Range(3, 20_000),), gas.GAS_MAX)
     assert [group[0].end % 8 for group in groups[:-1]] == [0] * (len(groups) - 1)
 
 
 def test_cut_refuses_what_cannot_fit() -> None:
     with pytest.raises(ValueError, match=r"goods 7 doesn't fit into 50000 gas"):
-        contract.cut(PRODUCE, (Range(7, 1),), 50_000)
+        gas.cut(PRODUCE, (Range(7, 1),), 50_000)

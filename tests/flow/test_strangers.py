@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from node.chain import contract
+from node.chain.fees import Fees
 from node.chain.signer import sign_transaction
 from node.domain.model import Circ, CircType, Rights
 from node.domain.roles import rights_of
@@ -30,9 +31,9 @@ FIRST_WEI = 10**12
 
 
 class Strangers(RuleBasedStateMachine):
-    @initialize()
-    def start(self) -> None:
-        self.world = World(Simulator(), honest=False)
+    @initialize(lanes=st.integers(1, 3))
+    def start(self, lanes: int) -> None:
+        self.world = World(Simulator(), lanes=lanes, honest=False)
         self.chain = self.world.simulator.ledger
         self.world.produce(1, 2)
         self.world.produce(2, 2)
@@ -59,8 +60,7 @@ class Strangers(RuleBasedStateMachine):
             to=self.world.flow.ledger.contract,
             data=data,
             gas=500_000,
-            max_fee_per_gas=2 * FIRST_WEI,
-            max_priority_fee_per_gas=FIRST_WEI,
+            fees=Fees(2 * FIRST_WEI, FIRST_WEI),
         )
         self.chain.add(signed.raw)
 
@@ -80,8 +80,8 @@ class Strangers(RuleBasedStateMachine):
         self.first(self.carrier, waiting[place % len(waiting)].data)
 
     def circs_in_pool(self) -> list[Tx]:
-        own = self.world.flow.ledger.signer
-        return [tx for tx in self.chain.pool.values() if tx.sender == own and tx.data[:4] == CIRCULATE]
+        own = self.world.flow.ledger.lanes.all
+        return [tx for tx in self.chain.pool.values() if tx.sender in own and tx.data[:4] == CIRCULATE]
 
     @rule(boss=BOSSES)
     def make_goods(self, boss: int) -> None:

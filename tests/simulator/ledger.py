@@ -105,7 +105,7 @@ class Ledger:
     def __init__(self, chain_id: int, market: Market, *, queues_gaps: bool, waits_for_base_fee: bool) -> None:
         self.chain_id = chain_id
         self.market = market
-        self.base_fee = 0 if market is Market.FREE else 10**9
+        self.base_fee = 10**9 if market is Market.FEES else 0
         self.gas_price_min = 0 if market is Market.FREE else 10**6
         self.queues_gaps = queues_gaps
         self.waits_for_base_fee = waits_for_base_fee

@@ -118,7 +118,7 @@ def test_a_replacement_offers_a_tenth_more(dialect: Dialect) -> None:
         (Unfit("replacement", wanted=2, nonce=1), RefusalKind.UNDERPRICED),
         (Unfit("gas_low", gas=1, needed=2), RefusalKind.GAS),
         (Unfit("gas_high", gas=2, cap=1), RefusalKind.GAS),
-        (Unfit("chain_id", have=1, want=2), RefusalKind.REJECTED),
+        (Unfit("chain_id", have=1, want=2), RefusalKind.WRONG_CHAIN),
         (Unfit("type"), RefusalKind.REJECTED),
         (Unfit("rubbish"), RefusalKind.REJECTED),
     ],
@@ -163,7 +163,7 @@ def test_a_fee_below_the_base_fee_waits_or_is_refused() -> None:
 def test_fees_of_the_markets() -> None:
     assert Net(market=Market.FEES).chain.fees() == Fees(3 * 10**9, 10**9)
     assert Net(market=Market.FREE).chain.fees() == Fees(0, 0)
-    assert Net(market=Market.LEGACY).chain.fees() == Fees(10**6, 10**6)
+    assert Net(market=Market.LEGACY).chain.fees() == Fees(10**6)
 
 
 def test_free_gas_costs_nothing() -> None:
