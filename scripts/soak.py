@@ -122,18 +122,19 @@ class Anvil:
 class Soak:
     """One run, in ``home``."""
 
-    def __init__(self, home: Path, dice: random.Random, told: Console) -> None:
+    def __init__(self, home: Path, signers: int, dice: random.Random, told: Console) -> None:
         self.tally = Tally()
         self._dice = dice
         self._told = told
         self._data_dir = home / "data"
         self.anvil = Anvil(home)
-        key, key_file = signer.new_key(), home / "signer.key"
-        fund(self.anvil.rpc, signer.address_of(key))
-        key_file.touch(mode=0o600)
-        key_file.write_text(key.hex())
-        self._options = ("--chain", self.anvil.url, "--signer-key", str(key_file))
-        self._options += ("--confirmations", str(CONFIRMATIONS))
+        self._options = ["--chain", self.anvil.url, "--confirmations", str(CONFIRMATIONS)]
+        for number in range(signers):
+            key, key_file = signer.new_key(), home / f"signer{number}.key"
+            fund(self.anvil.rpc, signer.address_of(key))
+            key_file.touch(mode=0o600)
+            key_file.write_text(key.hex())
+            self._options += ["--signer-key", str(key_file)]
         self._goods: list[list[int]] = []
         self._used = 0
         self._maker: Maker | None = None
@@ -154,16 +155,23 @@ class Soak:
     def _life(self, seconds: float) -> None:
         """Start the node, load it, do something to its chain, and kill it at any moment."""
         node = self.start()
-        token, goods = self._prepared(node)
-        load = Load(node.ready["grpc"], token, goods, CALLERS, pause_seconds=CALLER_REST_SECONDS)
-        load.start()
-        ends = time.monotonic() + seconds
-        time.sleep(self._dice.uniform(0, seconds))
-        self._trouble()
-        time.sleep(max(0.0, ends - time.monotonic()))
-        node.kill()
+        load = None
+        try:
+            token, goods = self._prepared(node)
+            load = Load(node.ready["grpc"], token, goods, CALLERS, pause_seconds=CALLER_REST_SECONDS)
+            load.start()
+            ends = time.monotonic() + seconds
+            time.sleep(self._dice.uniform(0, seconds))
+            self._trouble()
+            time.sleep(max(0.0, ends - time.monotonic()))
+            ended = node.process.poll()
+        finally:
+            node.kill()
+            if load is not None:
+                load.join()
+        if ended is not None:
+            raise SystemExit(f"soak: the node ended by itself with exit code {ended}:\n{node.log()[-4_000:]}")
         self.tally.kills += 1
-        load.join()
         self.tally.take(load)
         self._used += len(load.answered)
 
@@ -249,16 +257,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0, help="how long at most (%(default)s)")
     parser.add_argument("--kills", type=int, default=30, help="how many kills at most (%(default)s)")
+    parser.add_argument("--signers", type=int, default=3, help="lanes of the node (%(default)s)")
     parser.add_argument(
         "--seed", type=int, default=random.SystemRandom().randrange(10**9), help="of all that is random"
     )
     args = parser.parse_args()
-    if args.minutes <= 0 or args.kills < 1:
-        parser.error(f"--minutes {args.minutes} --kills {args.kills}: want more than 0 and at least 1")
+    if args.minutes <= 0 or args.kills < 1 or args.signers < 1:
+        parser.error("want --minutes above 0, --kills and --signers of at least 1")
     told = Console(stderr=True)
     told.log(f"seed {args.seed}")
     with tempfile.TemporaryDirectory(prefix="vtrace-soak-") as home:
-        soak = Soak(Path(home), random.Random(args.seed), told)
+        soak = Soak(Path(home), args.signers, random.Random(args.seed), told)
         try:
             began = time.monotonic()
             soak.run(args.minutes, args.kills)
