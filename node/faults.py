@@ -13,9 +13,16 @@ POINTS: Final = (
     "authenticated",
     "recorded",
     "committed",
+    "sending",
+    "sent",
+    "marked",
+    "receipts read",
+    "settling",
+    "settled",
 )
 """Every point, in the order in which a record passes them: the caller is known; circ and transaction are written, but
-not committed; they are, but the caller is not answered."""
+not committed; they are, but the caller is not answered; a batch is about to go to the chain; the chain has it, but the
+index does not know; the index knows; the chain has told what it mined; that is written, but not committed; it is."""
 
 
 def _pass(name: str) -> None:

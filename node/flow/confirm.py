@@ -16,6 +16,7 @@ from node.chain import contract
 from node.chain.rpc import Block, Chain, ChainUnavailable, Look, Receipt
 from node.clock import Clock
 from node.domain.records import UNMINED, MinedTx, OutboxTx, TxKind, TxState
+from node.faults import point
 from node.flow.forks import Forks
 from node.flow.ledger import Ledger
 from node.flow.refused import why
@@ -146,6 +147,7 @@ class Confirmer:
         return None
 
     def _write(self, news: Sequence[_News], look: Look) -> None:
+        point("receipts read")
         with self._store.write():
             outbox.mark_mined([self._mined(each, look.head) for each in news])
             final = [each for each in news if self._is_deep(each.receipt, look.head)]
@@ -159,6 +161,8 @@ class Confirmer:
                 confirmed=str(max(0, look.head.number - self._confirmations + 1)),
             )
             self._ledger.waiting = outbox.count(UNMINED)
+            point("settling")
+        point("settled")
         self._head = look.head.hash
         if final and not self._ledger.lanes.is_one:
             self._resend()  # what waited for them in other lanes
