@@ -42,7 +42,7 @@ ANSWERS_A_GOODS_SET = 2_000
 """After so many, other goods are used: one goods can have 4,095 circs."""
 TOKEN_SECONDS = 1_800
 LIFE_SECONDS_MIN = 0.2
-FORK_CHANCE, PAUSE_CHANCE, RESTART_CHANCE = 0.5, 0.1, 0.05
+FORK_CHANCE, PAUSE_CHANCE, RESTART_CHANCE = 0.5, 0.1, 0.1
 PAUSE_SECONDS_MAX = 5.0
 SETTLE_SECONDS_MAX = 1_800
 LOG_BLOCKS = 500
@@ -192,7 +192,7 @@ class Soak:
 
     def _trouble(self) -> None:
         if self._dice.random() < FORK_CHANCE:
-            depth = self.anvil.fork(self._dice.randint(1, FORK_MAX))
+            depth = self.anvil.fork(self._dice.choice((1, 3, self._dice.randint(1, FORK_MAX), FORK_MAX)))
             self.tally.forks += depth > 0
             self.tally.deepest = max(self.tally.deepest, depth)
         if self._dice.random() < PAUSE_CHANCE:

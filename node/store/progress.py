@@ -28,8 +28,8 @@ def noted() -> dict[str, tuple[str, int]]:
 
 
 def open_lanes(signers: Sequence[str]) -> None:
-    """These signers, in this order, take new transactions; others only finish what they have."""
-    t.Lane.update(is_open=False).execute()
+    """At start: these signers, in this order, take new transactions; others only finish what they have."""
+    t.Lane.update(is_open=False, trouble="").execute()
     rows = [{"signer": signer, "position": place, "is_open": True} for place, signer in enumerate(signers)]
     t.Lane.insert_many(rows).on_conflict(
         conflict_target=[t.Lane.signer], preserve=[t.Lane.position, t.Lane.is_open]
@@ -44,9 +44,11 @@ def seen(nonces: Mapping[str, int], balances: Mapping[str, int]) -> None:
         t.Lane.update(balance=str(balance)).where(t.Lane.signer == signer).execute()
 
 
-def trouble(signer: str, text: str) -> None:
+def trouble(now: int, signer: str, text: str) -> None:
     """Why a lane does not go on; empty when it does."""
     t.Lane.update(trouble=text).where(t.Lane.signer == signer).execute()
+    if text:
+        note(now, last_error=text)
 
 
 def lanes() -> list[LaneState]:

@@ -94,7 +94,7 @@ def put_together(store: Store, chain: Chain, seal: Seal, signer_keys: Sequence[b
 
     lanes = open_lanes(store, seal, signer_keys, len(signer_keys))
     ledger = open_ledger(store, chain, lanes, clock, backlog_max=1_000_000)
-    bumper = Bumper(store, ledger, clock)
+    bumper = Bumper(store, ledger)
     actors = Actors(ledger, seal)
     recorder = Recorder(store, ledger, actors, clock, nobody)
     sender = Sender(store, chain, ledger, bumper)
@@ -105,7 +105,7 @@ def put_together(store: Store, chain: Chain, seal: Seal, signer_keys: Sequence[b
         recorder,
         Products(store, recorder, clock, nobody),
         sender,
-        Confirmer(store, chain, ledger, clock, confirmations=CONFIRMATIONS, resend=nobody),
+        Confirmer(store, chain, ledger, confirmations=CONFIRMATIONS, resend=nobody),
         Nudger(store, chain, ledger, bumper, bump_seconds=BUMP_SECONDS, fee_max=None, resend=nobody),
     )
 
@@ -164,7 +164,7 @@ class World:
         self._folder = tempfile.TemporaryDirectory(prefix="vtrace-machine-")
         self._path = Path(self._folder.name) / "index.sqlite3"
         shutil.copy(fresh, self._path)
-        # The machine's own disk outlives every death that is played here.
+        # Every death here is only played, so nothing has to reach the disk.
         self._synchronous = index.PRAGMAS["synchronous"]
         index.PRAGMAS["synchronous"] = "off"
         self.clock = Ticker()
@@ -176,7 +176,11 @@ class World:
         for key in self._keys:
             simulator.ledger.fund(signer.address_of(key), RICH_WEI)
         self.store = Store(self._path)
-        self.flow = put_together(self.store, self.chain, self._seal, self._keys)
+        try:
+            self.flow = put_together(self.store, self.chain, self._seal, self._keys)
+        except BaseException:
+            self.close()
+            raise
         self.told: dict[int, list[str]] = {}
         self.waits: str | None = None
         self._honest = honest
