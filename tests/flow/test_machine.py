@@ -55,6 +55,9 @@ class Anchoring(RuleBasedStateMachine):
         self.world = World(Simulator(dialect, market), lanes=lanes)
         self.chain = self.world.simulator.ledger
         self.faults = self.world.simulator.faults
+        for boss in (1, 2):
+            self.world.produce(boss, 2)
+        self.work(2)
 
     def teardown(self) -> None:
         in_teardown(getattr(self, "world", None))
@@ -72,16 +75,18 @@ class Anchoring(RuleBasedStateMachine):
         circ_type=st.sampled_from([CircType.PROCESS, CircType.PROCESS, CircType.TRANSFER, CircType.EXAM]),
         to=USERS,
         goods=st.sets(st.integers(1, GOODS_MAX), min_size=1, max_size=4),
+        times=st.integers(1, 3),
     )
-    def record(self, user: int, circ_type: CircType, to: int, goods: set[int]) -> None:
+    def record(self, user: int, circ_type: CircType, to: int, goods: set[int], times: int) -> None:
         """Of goods that the user holds, if there are such; the examiner looks at anybody's."""
         held = self.world.held_by(user)
         wanted = goods & (self.world.told.keys() if user == EXAMINER else held) or held or {1}
         kind = CircType.EXAM if user == EXAMINER else circ_type
-        try:
-            self.world.record(user, kind, sorted(wanted), f"user{to}" if kind is CircType.TRANSFER else "")
-        except VTraceError:
-            return  # a refusal is an answer too, and leaves nothing
+        for _ in range(times):
+            try:
+                self.world.record(user, kind, sorted(wanted), f"user{to}" if kind is CircType.TRANSFER else "")
+            except VTraceError:
+                return  # a refusal is an answer too, and leaves nothing
 
     @rule(role=st.sampled_from([Role.EXAMINER, Role.NORMAL, Role.TRANSPORTER]))
     def change_role(self, role: Role) -> None:
@@ -89,13 +94,15 @@ class Anchoring(RuleBasedStateMachine):
 
     # --- the node
 
-    @rule()
-    def send(self) -> None:
-        self.world.send()
-
-    @rule()
-    def confirm(self) -> None:
-        self.world.confirm()
+    @rule(what=st.sampled_from(["send", "confirm", "nudge", "mine", "wait a little", "wait"]))
+    def step(self, what: str) -> None:
+        """One thing alone."""
+        if what == "mine":
+            self.chain.mine()
+        elif what.startswith("wait"):
+            self.world.clock.seconds += 20.0 if what == "wait" else 3.0
+        else:
+            getattr(self.world, what)()
 
     @rule(rounds=st.integers(1, 3))
     def work(self, rounds: int) -> None:
@@ -106,28 +113,22 @@ class Anchoring(RuleBasedStateMachine):
             self.world.confirm()
             self.world.nudge()
 
-    @rule()
-    def nudge(self) -> None:
-        self.world.nudge()
-
     @precondition(lambda self: not self.faults.down and self.faults.cut is None)
     @rule()
     def restart(self) -> None:
         self.world.restart()
 
-    @rule(seconds=st.sampled_from([0.1, 3.0, 20.0]))
-    def wait(self, seconds: float) -> None:
-        self.world.clock.seconds += seconds
-
     # --- the chain
 
-    @rule(blocks=st.sampled_from([1, 1, 2, CONFIRMATIONS]))
-    def mine(self, blocks: int) -> None:
-        for _ in range(blocks):
-            self.chain.mine()
-
-    @rule(depth=st.integers(1, FORK_MAX), refill=st.booleans(), vanish=st.sampled_from(["none", "all", "odd", "even"]))
-    def fork(self, depth: int, refill: bool, vanish: str) -> None:
+    @rule(
+        depth=st.integers(1, FORK_MAX),
+        refill=st.booleans(),
+        vanish=st.sampled_from(["none", "all", "odd", "even"]),
+        noticed=st.booleans(),
+    )
+    def fork(self, depth: int, refill: bool, vanish: str, noticed: bool) -> None:
+        if noticed:
+            self.work(1)
         if depth >= len(self.chain.canonical):
             return
         gone = {"none": (), "all": (0, 1), "odd": (1,), "even": (0,)}[vanish]
@@ -160,22 +161,20 @@ class Anchoring(RuleBasedStateMachine):
         return self.chain.head.number - block.number <= FORK_MAX
 
     @precondition(lambda self: self.chain.pool)
-    @rule(place=st.integers(0, 5))
-    def drop(self, place: int) -> None:
+    @rule(place=st.integers(0, 5), is_lost=st.booleans())
+    def drop_or_hold(self, place: int, is_lost: bool) -> None:
+        """The pool forgets one of those that wait, or no block takes it for a while."""
         waiting = list(self.chain.pool.values())
-        self.chain.drop(waiting[place % len(waiting)].hash)
+        tx = waiting[place % len(waiting)]
+        if is_lost:
+            self.chain.drop(tx.hash)
+        else:
+            self.chain.held.add(tx.hash)
 
     @precondition(lambda self: self.chain.market is Market.FEES)
     @rule(times=st.sampled_from([1, 2, 5]))
     def change_base_fee(self, times: int) -> None:
         self.chain.base_fee = times * 10**9
-
-    @precondition(lambda self: self.chain.pool)
-    @rule(place=st.integers(0, 5))
-    def hold(self, place: int) -> None:
-        """No block takes one of those that wait, for a while."""
-        waiting = list(self.chain.pool.values())
-        self.chain.held.add(waiting[place % len(waiting)].hash)
 
     # --- the endpoint
 
@@ -208,4 +207,4 @@ def machine_settings(usual: str) -> settings:
 
 
 TestAnchoring = Anchoring.TestCase
-TestAnchoring.settings = machine_settings("60x40")
+TestAnchoring.settings = machine_settings("80x50")
