@@ -188,8 +188,8 @@ class Ledger:
         self._state.set_storage(address, slot, word | (holder | times << 20) << lane)
 
 
-ACTORS_SLOT = 3
-WORDS_SLOT = 6
+ACTORS_SLOT = 2**28 + 3
+WORDS_SLOT = 0
 """Where the contract keeps the number of actors and the first word of goods."""
 
 WALLET = bytes.fromhex(
