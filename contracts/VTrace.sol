@@ -11,7 +11,9 @@ import {IVTrace} from "./IVTrace.sol";
 
 /// @title VTrace
 /// @notice See {IVTrace}, which states the rules.
-/// @dev {Custody} keeps the goods.
+/// @dev {Custody} keeps the goods. Assembly is for what every circ pays: it reads calldata and storage, and hashes, without
+/// the copies, checks and memory that Solidity would add.
+// slither-disable-start assembly
 contract VTrace is IVTrace, Custody, AccessControl, EIP712 {
     struct Actor {
         address account;
@@ -33,7 +35,6 @@ contract VTrace is IVTrace, Custody, AccessControl, EIP712 {
     bytes32 private constant ACCOUNT_TYPEHASH = keccak256("Account(uint32 actor,address account)");
 
     uint8 private constant PRODUCE = 0;
-    uint8 private constant PROCESS = 1;
     uint8 private constant TRANSFER = 3;
     uint8 private constant EXAM = 4;
 
@@ -106,6 +107,8 @@ contract VTrace is IVTrace, Custody, AccessControl, EIP712 {
         if (sovereign) {
             bytes32 message = keccak256(abi.encode(ACCOUNT_TYPEHASH, actor, account));
             bytes32 digest = _hashTypedDataV4(message);
+            // Whatever is wrong with a signature, it is nobody's.
+            // slither-disable-next-line unused-return
             (address signer,,) = ECDSA.tryRecoverCalldata(digest, possession);
             if (signer != account) _checkWallet(actor, account, digest, possession);
         }
@@ -263,8 +266,11 @@ contract VTrace is IVTrace, Custody, AccessControl, EIP712 {
             s := calldataload(add(signature.offset, 0x20))
             v := byte(0, calldataload(add(signature.offset, 0x40)))
         }
-        // Nobody is recovered from a faulty signature, and nobody's account is zero.
+        // Whatever is wrong with a signature, it is nobody's, and no account is zero.
+        // slither-disable-next-line unused-return
         (address signer,,) = ECDSA.tryRecover(digest, v, r, s);
+        // Two comparisons at once; ^ is not meant as a power.
+        // slither-disable-next-line incorrect-exp
         if ((uint160(signer) ^ actor) << 96 | signature.length ^ 65 != 0) {
             _checkWallet(operator, address(uint160(actor)), digest, signature);
         }
@@ -290,3 +296,4 @@ contract VTrace is IVTrace, Custody, AccessControl, EIP712 {
         }
     }
 }
+// slither-disable-end assembly
