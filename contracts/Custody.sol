@@ -85,8 +85,9 @@ abstract contract Custody {
                 }
                 while (true) {
                     // The lanes of this word that the range covers: those from its first on, but not those from its end
-                    // on, of which a shift by the whole word or more leaves none.
-                    uint256 mask = (ALL << (id % LANES * LANE_BITS)) ^ (ALL << ((end - id + id % LANES) * LANE_BITS));
+                    // on, of which a shift by the whole word or more leaves none. Multiples of a word are meant.
+                    // slither-disable-next-line divide-before-multiply
+                    uint256 mask = (ALL << (id % LANES * LANE_BITS)) ^ (ALL << ((end - id / LANES * LANES) * LANE_BITS));
                     uint256 word;
                     assembly {
                         word := sload(add(_words.slot, shr(3, id)))
@@ -102,7 +103,7 @@ abstract contract Custody {
                     assembly {
                         sstore(add(_words.slot, shr(3, id)), word)
                     }
-                    id += LANES - id % LANES;
+                    id = (id / LANES + 1) * LANES;
                     if (id >= end) break;
                 }
                 if (range == rangesEnd) return times;
