@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from node.chain import contract, signer
+from node.chain.fees import Fees
 from node.chain.gas import DEPLOY_GAS, GAS_MAX, GOODS_PER_WORD, REGISTER_ACTOR_GAS, cut
 from node.chain.rpc import Chain, HttpRpc, Receipt, RpcError
 from node.domain.model import Circ, CircType, Range, Rights, ids_of, ranges_of
@@ -42,7 +43,7 @@ WAYS = {
     CircType.TRANSFER: (OPERATOR, RECEIVER),
 }
 """Kind → operator and receiver, in the order in which they are measured."""
-FEE_WEI = 10**10
+FEES = Fees(10**10, 1)
 WORD_GAS_MIN = 5_000
 """What no circ can stay below for each word: what Ethereum asks for reading and writing it."""
 RECEIPT_SECONDS_MAX = 60
@@ -141,8 +142,7 @@ class Bench:
             to=to,
             data=data,
             gas=gas,
-            max_fee_per_gas=FEE_WEI,
-            max_priority_fee_per_gas=1,
+            fees=FEES,
         )
         self._nonce += 1
         (refusal,) = self._chain.send([signed.raw])
