@@ -215,6 +215,14 @@ class World:
                 self.told[goods_id].append(one.trans_id)
         return recorded
 
+    def held_by(self, number: int) -> set[int]:
+        """The goods that the index says are a user's."""
+        found = circs.actor_of(number)
+        if found is None:
+            return set()
+        states = circs.custody(sorted(self.told))
+        return {goods_id for goods_id, (state, _) in states.items() if state.holder == found[0].id}
+
     def change_role(self, number: int, role: Role) -> None:
         with self.store.write():
             self.flow.actors.keep_in_step(people.change_user(number, role=role.value))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -29,6 +30,10 @@ FORK_MAX = CONFIRMATIONS - 1
 GOODS_MAX = 6
 USERS = st.integers(1, len(ROLES))
 BOSSES = st.sampled_from([number for number, role in enumerate(ROLES, 1) if role is Role.BOSS])
+FAULTS: list[dict[str, Any]] = [
+    *({}, {}, {}, {"down": True}, {"cut": 0}, {"cut": 1}, {"cut": 3}, {"swallow": True}, {"delay": True}),
+    *({"shuffle": True}, {"blind": True}, {"stale": True}, {"stale": True, "behind": 1}, {"behind": 1}, {"behind": 2}),
+]
 EXAMINER = ROLES.index(Role.EXAMINER) + 1
 
 
@@ -50,6 +55,9 @@ class Anchoring(RuleBasedStateMachine):
         self.world = World(Simulator(dialect, market), lanes=lanes)
         self.chain = self.world.simulator.ledger
         self.faults = self.world.simulator.faults
+        for boss in (1, 2):
+            self.world.produce(boss, 2)
+        self.work(2)
 
     def teardown(self) -> None:
         in_teardown(getattr(self, "world", None))
@@ -66,14 +74,19 @@ class Anchoring(RuleBasedStateMachine):
         user=USERS,
         circ_type=st.sampled_from([CircType.PROCESS, CircType.PROCESS, CircType.TRANSFER, CircType.EXAM]),
         to=USERS,
-        goods=st.sets(st.integers(1, GOODS_MAX + 2), min_size=1, max_size=3),
+        goods=st.sets(st.integers(1, GOODS_MAX), min_size=1, max_size=4),
+        times=st.integers(1, 3),
     )
-    def record(self, user: int, circ_type: CircType, to: int, goods: set[int]) -> None:
-        receiver = f"user{to}" if circ_type is CircType.TRANSFER else ""
-        try:
-            self.world.record(user, circ_type, sorted(goods & self.world.told.keys() or {1}), receiver)
-        except VTraceError:
-            return  # a refusal is an answer too, and leaves nothing
+    def record(self, user: int, circ_type: CircType, to: int, goods: set[int], times: int) -> None:
+        """Of goods that the user holds, if there are such; the examiner looks at anybody's."""
+        held = self.world.held_by(user)
+        wanted = goods & (self.world.told.keys() if user == EXAMINER else held) or held or {1}
+        kind = CircType.EXAM if user == EXAMINER else circ_type
+        for _ in range(times):
+            try:
+                self.world.record(user, kind, sorted(wanted), f"user{to}" if kind is CircType.TRANSFER else "")
+            except VTraceError:
+                return  # a refusal is an answer too, and leaves nothing
 
     @rule(role=st.sampled_from([Role.EXAMINER, Role.NORMAL, Role.TRANSPORTER]))
     def change_role(self, role: Role) -> None:
@@ -81,56 +94,53 @@ class Anchoring(RuleBasedStateMachine):
 
     # --- the node
 
-    @rule()
-    def send(self) -> None:
-        self.world.send()
+    @rule(what=st.sampled_from(["send", "confirm", "nudge", "mine", "wait a little", "wait"]))
+    def step(self, what: str) -> None:
+        """One thing alone."""
+        if what == "mine":
+            self.chain.mine()
+        elif what.startswith("wait"):
+            self.world.clock.seconds += 20.0 if what == "wait" else 3.0
+        else:
+            getattr(self.world, what)()
 
-    @rule()
-    def confirm(self) -> None:
-        self.world.confirm()
-
-    @rule()
-    def work(self) -> None:
+    @rule(rounds=st.integers(1, 3))
+    def work(self, rounds: int) -> None:
         """What mostly happens: a step of each, and a block."""
-        self.world.send()
-        self.chain.mine()
-        self.world.confirm()
-        self.world.nudge()
-
-    @rule()
-    def nudge(self) -> None:
-        self.world.nudge()
+        for _ in range(rounds):
+            self.world.send()
+            self.chain.mine()
+            self.world.confirm()
+            self.world.nudge()
 
     @precondition(lambda self: not self.faults.down and self.faults.cut is None)
     @rule()
     def restart(self) -> None:
         self.world.restart()
 
-    @rule(seconds=st.sampled_from([0.1, 3.0, 20.0]))
-    def wait(self, seconds: float) -> None:
-        self.world.clock.seconds += seconds
-
     # --- the chain
 
-    @rule(blocks=st.sampled_from([1, 1, 2, CONFIRMATIONS]))
-    def mine(self, blocks: int) -> None:
-        for _ in range(blocks):
-            self.chain.mine()
-
-    @rule(depth=st.integers(1, FORK_MAX), refill=st.booleans(), vanish=st.sampled_from(["none", "all", "odd", "even"]))
-    def fork(self, depth: int, refill: bool, vanish: str) -> None:
+    @rule(
+        depth=st.integers(1, FORK_MAX),
+        refill=st.booleans(),
+        vanish=st.sampled_from(["none", "all", "odd", "even"]),
+        noticed=st.booleans(),
+    )
+    def fork(self, depth: int, refill: bool, vanish: str, noticed: bool) -> None:
+        if noticed:
+            self.work(1)
         if depth >= len(self.chain.canonical):
             return
         gone = {"none": (), "all": (0, 1), "odd": (1,), "even": (0,)}[vanish]
         self.chain.fork(depth, vanish=lambda tx: tx.nonce % 2 in gone, refill=refill)
 
-    @rule(depth=st.integers(FORK_MAX + 1, 3 * CONFIRMATIONS))
-    def fork_deep(self, depth: int) -> None:
-        """What was final comes back to the pool. The first block stays, and the deployment in it."""
+    @rule(depth=st.integers(FORK_MAX + 1, 3 * CONFIRMATIONS), vanish=st.booleans())
+    def fork_deep(self, depth: int, vanish: bool) -> None:
+        """What was final is so no more. The deployment stays."""
         depth = min(depth, len(self.chain.canonical) - 1 - self.deployed_at())
         if depth > FORK_MAX:
             self.world.is_shaken = True
-            self.chain.fork(depth)
+            self.chain.fork(depth, vanish=lambda _: vanish)
 
     def deployed_at(self) -> int:
         return next((b.number for b in self.chain.canonical if b.state.programs), len(self.chain.canonical))
@@ -151,10 +161,15 @@ class Anchoring(RuleBasedStateMachine):
         return self.chain.head.number - block.number <= FORK_MAX
 
     @precondition(lambda self: self.chain.pool)
-    @rule(place=st.integers(0, 5))
-    def drop(self, place: int) -> None:
+    @rule(place=st.integers(0, 5), is_lost=st.booleans())
+    def drop_or_hold(self, place: int, is_lost: bool) -> None:
+        """The pool forgets one of those that wait, or no block takes it for a while."""
         waiting = list(self.chain.pool.values())
-        self.chain.drop(waiting[place % len(waiting)].hash)
+        tx = waiting[place % len(waiting)]
+        if is_lost:
+            self.chain.drop(tx.hash)
+        else:
+            self.chain.held.add(tx.hash)
 
     @precondition(lambda self: self.chain.market is Market.FEES)
     @rule(times=st.sampled_from([1, 2, 5]))
@@ -163,44 +178,13 @@ class Anchoring(RuleBasedStateMachine):
 
     # --- the endpoint
 
-    @rule(down=st.booleans())
-    def outage(self, down: bool) -> None:
-        self.faults.down = down
-
-    @rule(cut=st.none() | st.integers(0, 4))
-    def break_off(self, cut: int | None) -> None:
-        self.faults.cut = cut
-
-    @rule(swallow=st.booleans())
-    def swallow(self, swallow: bool) -> None:
-        self.faults.swallow = swallow
-
-    @rule(delay=st.booleans())
-    def delay(self, delay: bool) -> None:
-        self.faults.delay = delay
-        if not delay:
-            self.chain.held.clear()
-
-    @rule(seed=st.none() | st.integers(0, 9))
-    def shuffle(self, seed: int | None) -> None:
-        self.faults.shuffle = None if seed is None else random.Random(seed)
-
-    @rule(blind=st.booleans())
-    def hide_receipts(self, blind: bool) -> None:
-        self.faults.blind = blind
-
-    @rule(stale=st.booleans())
-    def show_old_receipts(self, stale: bool) -> None:
-        self.faults.stale = stale
-
-    @rule(blocks=st.integers(0, FORK_MAX))
-    def fall_behind(self, blocks: int) -> None:
-        self.faults.behind = blocks
-
-    @rule()
-    def heal(self) -> None:
+    @rule(faults=st.sampled_from(FAULTS), seed=st.integers(0, 9))
+    def go_wrong(self, faults: dict[str, Any], seed: int) -> None:
+        """In this way from now on, and no longer in the one before."""
         self.world.simulator.heal()
         self.faults = self.world.simulator.faults
+        for name, value in faults.items():
+            setattr(self.faults, name, random.Random(seed) if name == "shuffle" else value)
 
     @invariant()
     def holds(self) -> None:
@@ -223,4 +207,4 @@ def machine_settings(usual: str) -> settings:
 
 
 TestAnchoring = Anchoring.TestCase
-TestAnchoring.settings = machine_settings("60x40")
+TestAnchoring.settings = machine_settings("80x50")
