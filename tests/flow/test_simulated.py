@@ -11,20 +11,22 @@ from node.chain import contract
 from node.chain.fees import Fees
 from node.chain.signer import sign_digest, sign_transaction
 from node.domain.model import Circ, CircStatus, CircType, Range
+from node.domain.roles import Role
 from node.store import circs
 from tests.chain.echo import Sender
 from tests.chain.servers import RICH_WEI
 from tests.simulator.chain import CHAIN_ID, Simulator
 from tests.simulator.ledger import Market
 
-from .simulated import CONFIRMATIONS, ROUND_SECONDS, World
+from .simulated import CONFIRMATIONS, ROLES, ROUND_SECONDS, World
 
 PROCESS = CircType.PROCESS
+EXAMINER = ROLES.index(Role.EXAMINER) + 1
 
 
 @contextmanager
-def world_of(market: Market = Market.FEES, *, honest: bool = True) -> Iterator[World]:
-    world = World(Simulator(market=market), honest=honest)
+def world_of(market: Market = Market.FEES, *, lanes: int = 1, honest: bool = True) -> Iterator[World]:
+    world = World(Simulator(market=market), lanes=lanes, honest=honest)
     try:
         yield world
     finally:
@@ -135,5 +137,25 @@ def test_an_endpoint_that_hides_receipts_stops_nothing(seconds: float) -> None:
             world.confirm()
             world.send()
             world.clock.seconds += seconds
+        world.settle()
+        world.check_settled()
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_stands_on_two_lanes_waits_for_both(place: int) -> None:
+    with world_of(lanes=2) as world:
+        world.produce(1, 1)
+        world.produce(2, 1)
+        world.record(EXAMINER, CircType.EXAM, [1, 2])
+        world.settle()
+        parts = [world.record(boss, PROCESS, [boss])[0].trans_id for boss in (1, 2)]
+        world.record(EXAMINER, CircType.EXAM, [1, 2])
+        world.simulator.ledger.held.add(parts[place])
+        for _ in range(2 * CONFIRMATIONS):
+            world.send()
+            world.simulator.ledger.mine()
+            world.confirm()
+            world.check()
+        assert world.simulator.ledger.place(parts[1 - place]) is not None
         world.settle()
         world.check_settled()
