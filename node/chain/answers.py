@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from eth_utils.address import to_checksum_address
@@ -79,7 +80,12 @@ def _get(value: dict[str, Any], name: str, read: Callable[[Any], T]) -> T:
 
 
 def _address(value: Any) -> str:
-    return to_checksum_address(shape.account(value))
+    return _checksummed(shape.account(value))
+
+
+@lru_cache(maxsize=1_024)
+def _checksummed(account: bytes) -> str:
+    return to_checksum_address(account)
 
 
 def read_block(value: Any) -> Block:
