@@ -77,6 +77,7 @@ SAMPLES = {
     "predictions": "1",
     "chain_id": "9",
     "late_blocks": "8",
+    "as_json": "1",
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from eth_utils.address import to_checksum_address
@@ -65,6 +66,15 @@ class Transaction:
     block_number: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class BlockCalls:
+    """A block with those of its transactions that go to one address; ``transactions`` counts all of them."""
+
+    block: Block
+    transactions: int
+    sent: tuple[Transaction, ...]
+
+
 def maybe(read: Callable[[Any], T]) -> Callable[[Any], T | None]:
     return lambda value: None if value is None else read(value)
 
@@ -79,7 +89,12 @@ def _get(value: dict[str, Any], name: str, read: Callable[[Any], T]) -> T:
 
 
 def _address(value: Any) -> str:
-    return to_checksum_address(shape.account(value))
+    return _checksum(shape.account(value))
+
+
+@lru_cache(maxsize=4096)
+def _checksum(account: bytes) -> str:
+    return to_checksum_address(account)
 
 
 def read_block(value: Any) -> Block:
@@ -143,3 +158,16 @@ def read_transaction(value: Any) -> Transaction:
         nonce=_get(body, "nonce", shape.quantity),
         block_number=maybe(shape.quantity)(body.get("blockNumber")),
     )
+
+
+def read_block_calls(value: Any, address: str) -> BlockCalls:
+    """A block that was asked for with its transactions; those that go to another address are only counted."""
+    block = read_block(value)
+    bodies = shape.array(shape.field(value, "transactions"))
+    sent = [read_transaction(body) for body in bodies if _is_sent_to(body, address.lower())]
+    return BlockCalls(block, len(bodies), tuple(sent))
+
+
+def _is_sent_to(body: Any, address: str) -> bool:
+    to = shape.obj(body).get("to")
+    return isinstance(to, str) and to.lower() == address

@@ -17,11 +17,13 @@ from eth_utils.crypto import keccak
 from node.chain import shape
 from node.chain.answers import (
     Block,
+    BlockCalls,
     Log,
     Receipt,
     Transaction,
     maybe,
     read_block,
+    read_block_calls,
     read_logs,
     read_receipt,
     read_transaction,
@@ -39,6 +41,7 @@ from node.chain.wordings import (
 
 __all__ = [
     "Block",
+    "BlockCalls",
     "CallReverted",
     "Chain",
     "ChainUnavailable",
@@ -93,6 +96,23 @@ class Chain:
         found = self._one("eth_getBlockByNumber", [hex(number), False], maybe(read_block))
         if found is not None and found.number != number:
             raise ChainUnavailable(f"eth_getBlockByNumber: answered block {found.number}, want {number}")
+        return found
+
+    def calls_to(self, address: str, from_block: int, to_block: int) -> list[BlockCalls]:
+        """Blocks with the transactions that go to ``address``, from ``from_block`` on, reverted ones too.
+
+        At least one block, and fewer than asked for where the endpoint finds all of them too much.
+        """
+        numbers = range(from_block, to_block + 1)
+        found: list[BlockCalls] = []
+        answers = self._rpc.batch([("eth_getBlockByNumber", [hex(number), True]) for number in numbers])
+        for number, answer in zip(numbers, answers, strict=True):
+            if found and isinstance(answer, RpcError) and is_too_many(answer):
+                break
+            calls = self._read("eth_getBlockByNumber", answer, lambda value: read_block_calls(value, address))
+            if calls.block.number != number:
+                raise ChainUnavailable(f"eth_getBlockByNumber: answered block {calls.block.number}, want {number}")
+            found.append(calls)
         return found
 
     # --- transactions

@@ -77,7 +77,8 @@ class HttpRpc:
 
     ``timeout_seconds`` bounds each request as a whole, of at most 100 calls each. A single call is
     sent as an object, not as an array, since some endpoints refuse batches. Neither proxies nor
-    passwords are taken from the environment: the endpoint that was named is the one that is asked.
+    passwords are taken from the environment: the endpoint that was named is the one that is asked. ``name`` is its URL
+    as messages show it, without path and password, which may be secret.
     """
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
@@ -87,7 +88,7 @@ class HttpRpc:
         if timeout_seconds <= 0:
             raise ValueError(f"timeout is {timeout_seconds} seconds, want > 0")
         self._url = url
-        self._name = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+        self.name = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
         self._timeout_seconds = timeout_seconds
         self._idle: list[requests.Session] = []
         self._lock = threading.Lock()
@@ -212,7 +213,7 @@ class HttpRpc:
 
     def _unavailable(self, what: str) -> ChainUnavailable:
         # the URL's path and password may be secret: only scheme, host and port are named
-        return ChainUnavailable(f"chain endpoint {self._name} {what}")
+        return ChainUnavailable(f"chain endpoint {self.name} {what}")
 
 
 def _error_of(value: Any) -> RpcError | None:

@@ -15,7 +15,7 @@ from node.chain import contract, signer
 from node.chain.rpc import Chain, HttpRpc
 from node.chain.transport import LIMIT_EXCEEDED, SERVER_ERROR, ChainUnavailable, RpcError
 from node.domain.model import CircType, Rights
-from node.flow.audit import AuditImpossible, Auditor, ShownGoods, Unanswered, What, auditor, reading
+from node.flow.audit import AuditImpossible, Auditor, ShownGoods, Unanswered, What, auditor, replay, run
 from tests.audit.world import (
     CLASS,
     EXAM,
@@ -158,7 +158,8 @@ def test_an_audit_of_all_asks_little(world: World) -> None:
     Auditor(world.view, Chain(rpc), world.address).audit_all()
     assert len(rpc.requests) <= 20
     asked = [method for request in rpc.requests for method in request]
-    assert asked.count("eth_getTransactionReceipt") == asked.count("eth_getTransactionByHash") == 10
+    assert asked.count("eth_getTransactionByHash") == 10
+    assert asked.count("eth_getTransactionReceipt") == 10 + 1, "and one of the call that was refused"
 
 
 def test_progress_is_told(world: World, view: View) -> None:
@@ -183,8 +184,8 @@ def test_an_endpoint_that_gives_few_logs_at_a_time(world: World) -> None:
 
 
 def test_many_goods_are_audited_in_several_batches(world: World, view: View, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auditor, "GOODS_AT_ONCE", 2)
-    monkeypatch.setattr(reading, "LOG_BLOCKS_MAX", 4)
+    monkeypatch.setattr(run, "GOODS_AT_ONCE", 2)
+    monkeypatch.setattr(replay, "BLOCKS_MAX", 4)
     view.change(4, 1, form=b"")
     report = Auditor(view, world.chain, world.address).audit_all()
     assert (report.goods, [each.goods_id for each in report.differences]) == (7, [4])
@@ -340,7 +341,10 @@ def test_a_chain_that_never_rests_can_not_be_audited(own: World) -> None:
             return answer | {"hash": "0x" + "33" * 32}
         return answer
 
-    report = Auditor(own.view, Chain(Tampered(own.rpc, other_block)), own.address).audit_all()
+    found = Auditor(own.view, Chain(Tampered(own.rpc, other_block)), own.address)
+    with pytest.raises(AuditImpossible, match="the chain drops blocks again and again"):
+        found.audit_all()
+    report = found.audit([1, 2])
     assert (report.goods, report.differences, len(report.unchecked)) == (0, (), 2)
     assert "the chain drops blocks again and again" in report.unchecked[0]
 
@@ -441,9 +445,11 @@ def test_a_reverted_transaction_must_be_an_attempt_at_the_circ(own: World, statu
     own.forget()
     sent = own.send(own.address, contract.circulate_data(call, bytes(64) + b"\x1b")).tx_hash
     own.view.change(1, 1, trans_id=sent, tx_hash=sent, salt=shown.salt, form=shown.form)
-    for lines in _both(own):
-        assert len(lines) == 1
-        assert "its operator, actor 2, never signed it" in lines[0]
+    whole, named = _both(own)
+    assert len(named) == 1
+    assert "its operator, actor 2, never signed it" in named[0]
+    assert whole[:-1] == named
+    assert whole[-1].endswith("(transfer) was refused by the contract, but is not shown as failed"), "the true one"
 
 
 def test_a_failed_circ_that_the_chain_does_not_know_waits(own: World) -> None:
@@ -534,7 +540,7 @@ def test_a_node_that_answers_nothing(world: World, view: View) -> None:
     silent = Refusing(view, set(), answers=0)
     with pytest.raises(AuditImpossible, match="UNAVAILABLE"):
         Auditor(silent, world.chain, world.address).audit_all()
-    assert silent.asked == auditor.SILENT_GOODS_MAX
+    assert silent.asked == run.SILENT_GOODS_MAX
 
 
 def test_a_chain_that_ends_before_the_second_look(world: World, view: View) -> None:
