@@ -67,12 +67,11 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True)
-class BlockCalls:
-    """A block with those of its transactions that go to one address; ``transactions`` counts all of them."""
+class BlockHashes:
+    """A block with the hashes of its transactions."""
 
     block: Block
-    transactions: int
-    sent: tuple[Transaction, ...]
+    hashes: tuple[str, ...]
 
 
 def maybe(read: Callable[[Any], T]) -> Callable[[Any], T | None]:
@@ -160,14 +159,15 @@ def read_transaction(value: Any) -> Transaction:
     )
 
 
-def read_block_calls(value: Any, address: str) -> BlockCalls:
-    """A block that was asked for with its transactions; those that go to another address are only counted."""
+def read_block_hashes(value: Any) -> BlockHashes:
+    """A block that was asked for without its transactions."""
+    hashes = shape.array(shape.field(shape.obj(value), "transactions"))
+    return BlockHashes(read_block(value), tuple(shape.hash32(each) for each in hashes))
+
+
+def read_sent_to(value: Any, address: str) -> tuple[Block, list[Transaction]]:
+    """Of a block that was asked for with its transactions, those that go to an address."""
     block = read_block(value)
-    bodies = shape.array(shape.field(value, "transactions"))
-    sent = [read_transaction(body) for body in bodies if _is_sent_to(body, address.lower())]
-    return BlockCalls(block, len(bodies), tuple(sent))
-
-
-def _is_sent_to(body: Any, address: str) -> bool:
-    to = shape.obj(body).get("to")
-    return isinstance(to, str) and to.lower() == address
+    bodies = map(shape.obj, shape.array(shape.field(value, "transactions")))
+    wanted = address.lower()
+    return block, [read_transaction(body) for body in bodies if str(body.get("to")).lower() == wanted]

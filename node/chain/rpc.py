@@ -17,15 +17,16 @@ from eth_utils.crypto import keccak
 from node.chain import shape
 from node.chain.answers import (
     Block,
-    BlockCalls,
+    BlockHashes,
     Log,
     Receipt,
     Transaction,
     maybe,
     read_block,
-    read_block_calls,
+    read_block_hashes,
     read_logs,
     read_receipt,
+    read_sent_to,
     read_transaction,
 )
 from node.chain.transport import METHOD_NOT_FOUND, Call, ChainUnavailable, HttpRpc, JsonRpc, RpcError
@@ -41,7 +42,7 @@ from node.chain.wordings import (
 
 __all__ = [
     "Block",
-    "BlockCalls",
+    "BlockHashes",
     "CallReverted",
     "Chain",
     "ChainUnavailable",
@@ -94,25 +95,36 @@ class Chain:
     def block(self, number: int) -> Block | None:
         """The block at a height, or None if the chain isn't so high."""
         found = self._one("eth_getBlockByNumber", [hex(number), False], maybe(read_block))
-        if found is not None and found.number != number:
-            raise ChainUnavailable(f"eth_getBlockByNumber: answered block {found.number}, want {number}")
+        if found is not None:
+            _check_number(found, number)
         return found
 
-    def calls_to(self, address: str, from_block: int, to_block: int) -> list[BlockCalls]:
-        """Blocks with the transactions that go to ``address``, from ``from_block`` on, reverted ones too.
+    def blocks(self, from_block: int, to_block: int) -> list[BlockHashes]:
+        """The blocks from ``from_block`` on, with the hashes of their transactions.
 
         At least one block, and fewer than asked for where the endpoint finds all of them too much.
         """
         numbers = range(from_block, to_block + 1)
-        found: list[BlockCalls] = []
-        answers = self._rpc.batch([("eth_getBlockByNumber", [hex(number), True]) for number in numbers])
+        found: list[BlockHashes] = []
+        answers = self._rpc.batch([("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
         for number, answer in zip(numbers, answers, strict=True):
             if found and isinstance(answer, RpcError) and is_too_many(answer):
                 break
-            calls = self._read("eth_getBlockByNumber", answer, lambda value: read_block_calls(value, address))
-            if calls.block.number != number:
-                raise ChainUnavailable(f"eth_getBlockByNumber: answered block {calls.block.number}, want {number}")
-            found.append(calls)
+            read = self._read("eth_getBlockByNumber", answer, read_block_hashes)
+            _check_number(read.block, number)
+            found.append(read)
+        return found
+
+    def sent_to(self, address: str, blocks: Sequence[int]) -> list[Transaction]:
+        """The transactions of the blocks with these numbers that go to ``address``, reverted ones too."""
+        found: list[Transaction] = []
+        answers = self._rpc.batch([("eth_getBlockByNumber", [hex(number), True]) for number in blocks])
+        for place, (number, answer) in enumerate(zip(blocks, answers, strict=True)):
+            if place and isinstance(answer, RpcError) and is_too_many(answer):
+                return found + self.sent_to(address, blocks[place:])
+            block, sent = self._read("eth_getBlockByNumber", answer, lambda value: read_sent_to(value, address))
+            _check_number(block, number)
+            found += sent
         return found
 
     # --- transactions
@@ -281,6 +293,11 @@ class Chain:
             return read(answer)
         except shape.ShapeError as error:
             raise ChainUnavailable(f"{method}: the answer {error}") from error
+
+
+def _check_number(block: Block, number: int) -> None:
+    if block.number != number:
+        raise ChainUnavailable(f"eth_getBlockByNumber: answered block {block.number}, want {number}")
 
 
 def _tag(block: int | str) -> str:

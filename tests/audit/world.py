@@ -162,6 +162,10 @@ class World:
     def times(self, goods_id: int) -> int:
         return contract.decode_goods_of(self.chain.call(self.address, contract.goods_of_data(goods_id)))[1]
 
+    def signature(self, operator: str, circ: Circ) -> bytes:
+        """The signature of the operator's present key over a circ."""
+        return signer.sign_digest(self._keys[operator], contract.circ_digest(self.chain_id, self.address, circ))
+
     def prepare(
         self, goods: Sequence[int], kind: CircType, operator: str, to: str = "", form: bytes = b"", later: int = 0
     ) -> tuple[signer.SignedTransaction, ShownCirc]:
@@ -176,9 +180,7 @@ class World:
             form_digest(salt, form),
             sum(times),
         )
-        digest = contract.circ_digest(self.chain_id, self.address, on_chain)
-        signature = signer.sign_digest(self._keys[operator], digest)
-        self.last_data = contract.circulate_data(on_chain, signature)
+        self.last_data = contract.circulate_data(on_chain, self.signature(operator, on_chain))
         signed = self.sign(self.address, self.last_data)
         shown = ShownCirc(
             goods_id=goods[0],

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 from node.chain.rpc import (
     Block,
-    BlockCalls,
+    BlockHashes,
     CallReverted,
     Chain,
     ChainUnavailable,
@@ -37,7 +37,8 @@ class ChainView(Protocol):
     def chain_id(self) -> int: ...
     def head(self) -> Block: ...
     def block(self, number: int) -> Block | None: ...
-    def calls_to(self, address: str, from_block: int, to_block: int) -> list[BlockCalls]: ...
+    def blocks(self, from_block: int, to_block: int) -> list[BlockHashes]: ...
+    def sent_to(self, address: str, blocks: Sequence[int]) -> list[Transaction]: ...
     def receipts(self, hashes: Sequence[str]) -> list[Receipt | None]: ...
     def transactions(self, hashes: Sequence[str]) -> list[Transaction | None]: ...
     def logs(self, address: str | None, topics: Sequence[Topic], from_block: int, to_block: int) -> list[Log]: ...
@@ -58,12 +59,12 @@ class AgreedChain:
         self._head = 0
 
     def chain_id(self) -> int:
-        return self._same("the chain id", lambda chain: chain.chain_id(), str)
+        return self._same("the chain id", self._ask(lambda chain: chain.chain_id()), str)
 
     def head(self) -> Block:
         """The newest block that all have. EndpointsDisagree if they have another at its height for good."""
         for seconds in (*HEAD_SECONDS, None):
-            lowest = min((chain.head() for _, chain in self._endpoints), key=lambda block: block.number)
+            lowest = min(self._ask(lambda chain: chain.head()), key=lambda block: block.number)
             try:
                 found = self.block(lowest.number)
             except EndpointsDisagree:
@@ -79,27 +80,32 @@ class AgreedChain:
     def block(self, number: int) -> Block | None:
         return self._same(
             f"block {number}",
-            lambda chain: chain.block(number),
+            self._ask(lambda chain: chain.block(number)),
             lambda block: "no block" if block is None else block.hash,
-            key=lambda block: None if block is None else (block.number, block.hash),
+            lambda block: None if block is None else block.hash,
         )
 
-    def calls_to(self, address: str, from_block: int, to_block: int) -> list[BlockCalls]:
-        answers = [chain.calls_to(address, from_block, to_block) for _, chain in self._endpoints]
-        common = min(map(len, answers))
-        kept = iter([answer[:common] for answer in answers])
+    def blocks(self, from_block: int, to_block: int) -> list[BlockHashes]:
+        answers = self._ask(lambda chain: chain.blocks(from_block, to_block))
+        return [
+            self._same(
+                f"block {several[0].block.number}",
+                several,
+                lambda found: f"{found.block.hash} with {len(found.hashes)} transactions",
+                lambda found: (found.block.hash, found.block.parent_hash, found.hashes),
+            )
+            for several in zip(*answers, strict=False)  # one may have found so many too much
+        ]
+
+    def sent_to(self, address: str, blocks: Sequence[int]) -> list[Transaction]:
         return self._same(
-            f"the contract's transactions in blocks {from_block} to {from_block + common - 1}",
-            lambda _: next(kept),
-            lambda found: f"{sum(len(each.sent) for each in found)} in blocks up to {found[-1].block.hash}",
-            key=lambda found: [
-                (each.block.number, each.block.hash, each.block.parent_hash, each.sent) for each in found
-            ],
+            "the transactions that go to the contract",
+            self._ask(lambda chain: chain.sent_to(address, blocks)),
+            lambda found: f"{len(found)} of them",
         )
 
     def receipts(self, hashes: Sequence[str]) -> list[Receipt | None]:
         """What is mined behind the head, or not at all, may be known to some endpoints only."""
-        answers = [chain.receipts(hashes) for _, chain in self._endpoints]
         return [
             self._latest(
                 f"the receipt of {tx_hash}",
@@ -107,11 +113,11 @@ class AgreedChain:
                 lambda found: found if found.block_number <= self._head else None,
                 lambda found: f"status {found.status} in block {found.block_hash} with {len(found.logs)} logs",
             )
-            for tx_hash, *several in zip(hashes, *answers, strict=True)
+            for tx_hash, *several in zip(hashes, *self._ask(lambda chain: chain.receipts(hashes)), strict=True)
         ]
 
     def transactions(self, hashes: Sequence[str]) -> list[Transaction | None]:
-        answers = [chain.transactions(hashes) for _, chain in self._endpoints]
+        """See ``receipts``."""
         return [
             self._latest(
                 f"the transaction {tx_hash}",
@@ -119,43 +125,50 @@ class AgreedChain:
                 lambda found: found if found.block_number is not None and found.block_number <= self._head else None,
                 lambda found: f"one of {found.sender} in block {found.block_number}",
             )
-            for tx_hash, *several in zip(hashes, *answers, strict=True)
+            for tx_hash, *several in zip(hashes, *self._ask(lambda chain: chain.transactions(hashes)), strict=True)
         ]
 
     def logs(self, address: str | None, topics: Sequence[Topic], from_block: int, to_block: int) -> list[Log]:
         return self._same(
             f"the contract's events in blocks {from_block} to {to_block}",
-            lambda chain: chain.logs(address, topics, from_block, to_block),
-            lambda found: f"{len(found)} events",
+            self._ask(lambda chain: chain.logs(address, topics, from_block, to_block)),
+            lambda found: f"{len(found)} of them",
         )
 
     def code(self, address: str, block: int | str = "latest") -> bytes:
         return self._same(
-            f"the code at {address}", lambda chain: chain.code(address, block), lambda code: f"{len(code)} bytes"
+            f"the code at {address}",
+            self._ask(lambda chain: chain.code(address, block)),
+            lambda code: f"{len(code)} bytes of it",
         )
 
     def calls(self, calls: Sequence[tuple[str, bytes]], block: int | str = "latest") -> list[bytes | CallReverted]:
-        return self._same(
-            f"what the contract answers at block {block}",
-            lambda chain: chain.calls(calls, block),
-            lambda found: f"{len(found)} answers",
-            key=lambda found: [("reverted", each.data) if isinstance(each, CallReverted) else each for each in found],
-        )
+        several = self._ask(lambda chain: chain.calls(calls, block))
+        return [
+            self._same(
+                f"what {to} answers 0x{data.hex()} at block {block}",
+                answers,
+                lambda found: f"0x{_output(found).hex()}",
+                _output,
+            )
+            for (to, data), *answers in zip(calls, *several, strict=True)
+        ]
+
+    def _ask(self, question: Callable[[Chain], T]) -> list[T]:
+        return [question(chain) for _, chain in self._endpoints]
 
     def _same(
         self,
         what: str,
-        ask: Callable[[Chain], T],
+        answers: Sequence[T],
         show: Callable[[T], str],
         key: Callable[[T], object] = lambda answer: answer,
     ) -> T:
         """The answer that all give. ``show`` says what one answers, in a few words."""
-        (first_name, first_chain), *others = self._endpoints
-        first = ask(first_chain)
-        for name, chain in others:
-            other = ask(chain)
+        first = answers[0]
+        for (name, _), other in zip(self._endpoints, answers, strict=True):
             if key(other) != key(first):
-                raise _disagree(what, first_name, show(first), name, show(other))
+                raise _disagree(what, self._endpoints[0][0], show(first), name, show(other))
         return first
 
     def _latest(
@@ -163,11 +176,12 @@ class AgreedChain:
     ) -> T | None:
         """The answer that all give of what is settled at the head, else the one of whoever knows something."""
         told = [None if answer is None else settled(answer) for answer in answers]
-        for (name, _), answer in zip(self._endpoints, told, strict=True):
-            if answer != told[0]:
-                shown = ["nothing" if each is None else show(each) for each in (told[0], answer)]
-                raise _disagree(what, self._endpoints[0][0], shown[0], name, shown[1])
-        return told[0] if told[0] is not None else next((answer for answer in answers if answer is not None), None)
+        agreed = self._same(what, told, lambda found: "nothing" if found is None else show(found))
+        return agreed if agreed is not None else next((answer for answer in answers if answer is not None), None)
+
+
+def _output(answer: bytes | CallReverted) -> bytes:
+    return answer.data if isinstance(answer, CallReverted) else answer
 
 
 def _disagree(what: str, first_name: str, first: str, name: str, other: str) -> EndpointsDisagree:

@@ -188,22 +188,41 @@ def weigh(
     Anybody may send a circ, and through another contract too. So it is the contract's log that counts; the calldata
     is held against it where it can be read, in a direct call.
     """
-    call, signed_by = asked(transaction, chain_id, address)
-    direct = transaction is not None and _goes_to(transaction, address)
     events = _events(receipt, address) if receipt.status and transaction is not None else ()
-    fault = None
     if canonical_hash != receipt.block_hash:
         fault, events = Fault.FORKED_OFF, ()
-    elif not direct:
-        fault = None if events else Fault.ELSEWHERE
-    elif not receipt.status:
+    elif not receipt.status and transaction is not None and _goes_to(transaction, address):
         fault = Fault.REVERTED
-    elif call is None or not events:
+    else:
+        fault = None
+    return _weighed(transaction, receipt.tx_hash, receipt.block_number, events, fault, chain_id, address)
+
+
+def weigh_logged(transaction: Transaction | None, events: Sequence[Event], chain_id: int, address: str) -> Evidence:
+    """The evidence of a mined transaction whose ``events``, one at least, are known from the contract's logs."""
+    first = events[0]
+    known = () if transaction is None else tuple(events)
+    return _weighed(transaction, first.tx_hash, first.place.block, known, None, chain_id, address)
+
+
+def _weighed(
+    transaction: Transaction | None,
+    tx_hash: str,
+    block: int,
+    events: tuple[Event, ...],
+    fault: Fault | None,
+    chain_id: int,
+    address: str,
+) -> Evidence:
+    call, signed_by = asked(transaction, chain_id, address)
+    if fault is None and (transaction is None or not _goes_to(transaction, address)):
+        fault = None if events else Fault.ELSEWHERE
+    elif fault is None and (call is None or not events):
         fault = Fault.NO_EVENT
-    elif call not in [event.circ for event in events]:
+    elif fault is None and call not in [event.circ for event in events]:
         fault = Fault.OTHER_CALL
     sender = "" if transaction is None else transaction.sender
-    return Evidence(receipt.tx_hash, receipt.block_number, fault, call, events, signed_by, sender)
+    return Evidence(tx_hash, block, fault, call, events, signed_by, sender)
 
 
 def _goes_to(transaction: Transaction, address: str) -> bool:

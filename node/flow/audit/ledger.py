@@ -25,6 +25,7 @@ class Ledger:
         self.attempts: list[tuple[Attempt, str]] = []
         self.circs = 0
         self._by_rules = by_rules
+        self._in_transaction: dict[str, list[Event]] = {}
         self._of_goods: dict[int, list[Event]] = {}
         self._states: dict[int, GoodsState] = {}
         self._attempts_of: dict[int, list[tuple[Attempt, str]]] = {}
@@ -52,6 +53,10 @@ class Ledger:
         """The circs of goods up to the block ``head``."""
         return [event for event in self._of_goods.get(goods_id, ()) if event.place.block <= head]
 
+    def events_in(self, tx_hash: str) -> Sequence[Event]:
+        """The circs that the contract took in a transaction."""
+        return self._in_transaction.get(tx_hash, ())
+
     def attempts_of(self, goods_id: int, head: int) -> Sequence[Attempt]:
         """The refused circs of goods that their operators signed, up to the block ``head``.
 
@@ -72,6 +77,7 @@ class Ledger:
         if self._by_rules:
             self._states.update(self._after(event.circ))
         self.circs += 1
+        self._in_transaction.setdefault(event.tx_hash, []).append(event)
         for span in event.circ.goods:
             for goods_id in span:
                 self._of_goods.setdefault(goods_id, []).append(event)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from node.chain import contract
 from node.chain.rpc import Block, CallReverted, ChainUnavailable
 from node.flow.audit.endpoints import ChainView
-from node.flow.audit.facts import Evidence, Facts, promise, weigh
+from node.flow.audit.facts import Evidence, Facts, promise, weigh, weigh_logged
 from node.flow.audit.replay import Depth, Replay
 from node.flow.audit.shown import AuditImpossible
 
@@ -21,6 +21,7 @@ class Reading:
         self._address = address
         self._replay = replay
         self._with_circs = depth is not Depth.ACTORS
+        self._by_logs = depth is Depth.WHOLE  # these logs were held against their blocks, and against each other
         self._forget()
 
     def _forget(self) -> None:
@@ -91,9 +92,18 @@ class Reading:
     def _weigh_all(self, hashes: set[str], head: Block) -> dict[str, Evidence]:
         """The evidence of every transaction that the chain knows. Mined ones are weighed once."""
         found = {tx_hash: self._evidence[tx_hash] for tx_hash in hashes if tx_hash in self._evidence}
-        unknown = sorted(hashes - found.keys())
+        named = sorted(hashes - found.keys())
+        told = dict(zip(named, self._chain.transactions(named), strict=True))
+        unknown = []
+        for tx_hash in named:
+            events = self._ledger.events_in(tx_hash) if self._by_logs else ()
+            if events and events[0].place.block <= head.number:
+                evidence = weigh_logged(told[tx_hash], events, self._chain_id, self._address)
+                found[tx_hash] = self._evidence[tx_hash] = evidence
+            else:
+                unknown.append(tx_hash)
         receipts = self._chain.receipts(unknown)
-        transactions = self._chain.transactions(unknown)
+        transactions = [told[tx_hash] for tx_hash in unknown]
         for tx_hash, receipt, transaction in zip(unknown, receipts, transactions, strict=True):
             if receipt is None:
                 if transaction is not None:

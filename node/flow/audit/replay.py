@@ -14,7 +14,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from node.chain import contract
-from node.chain.rpc import Block, BlockCalls, ChainUnavailable, Log, Receipt, Transaction
+from node.chain.rpc import Block, BlockHashes, ChainUnavailable, Log, Transaction
 from node.flow.audit.checkpoint import Checkpoint, Stand
 from node.flow.audit.endpoints import ChainView
 from node.flow.audit.facts import ACTOR_TOPICS, ALL_TOPICS, Attempt, asked, place_of
@@ -23,8 +23,12 @@ from node.flow.audit.ledger import Ledger
 LOG_BLOCKS_MAX = 10_000
 """Blocks that a log query asks for at most; ``Chain.logs`` halves what an endpoint finds too much."""
 BLOCKS_MAX = 100
-"""Blocks that are asked for with their transactions at most."""
-TRANSACTIONS_AT_ONCE = 2_000
+"""Blocks that are asked for at once at most."""
+BLOCKS_FIRST = 10
+"""Blocks that are asked for at first, when it isn't known how full they are."""
+FEW_OF = 4
+"""Where at most one in so many of a block's transactions is of interest, they are asked for one by one."""
+TRANSACTIONS_AT_ONCE = 5_000
 """So many transactions, or logs, a question should bring; it takes fewer blocks where they are fuller."""
 BEGINNINGS_MAX = 3
 """So often a replay begins anew when the chain drops blocks while it is read."""
@@ -83,7 +87,7 @@ class Replay:
         self.block_hashes: dict[int, str] = {}
         self._stand: Stand | None = None
         self._saved_circs = 0
-        self._stride = BLOCKS_MAX if self._depth is Depth.WHOLE else LOG_BLOCKS_MAX
+        self._stride = BLOCKS_FIRST if self._depth is Depth.WHOLE else LOG_BLOCKS_MAX
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
         """Go on where a former audit stood, if the chain still has its block."""
@@ -127,11 +131,11 @@ class Replay:
         begun = first
         try:
             while first <= head.number:
+                self._tell(first - begun, head.number + 1 - begun)
                 last = min(first + self._stride - 1, head.number)
                 found, last = self._whole(first, last, head) if self._depth is Depth.WHOLE else self._logs(first, last)
                 self._adapt(found)
                 first = last + 1
-                self._tell(first - begun, head.number + 1 - begun)
                 if self._checkpoint is not None and self.ledger.circs - self._saved_circs >= SAVE_EVERY_CIRCS:
                     self._save()
         finally:
@@ -140,6 +144,7 @@ class Replay:
                 self._save()
         if self._stand is None or self._stand.number < head.number:
             self._stand = Stand(head.number, head.hash)
+        self._tell(head.number + 1 - begun, head.number + 1 - begun)
 
     def _save(self) -> None:
         stand = self._stand
@@ -164,7 +169,7 @@ class Replay:
 
     def _whole(self, first: int, last: int, head: Block) -> tuple[int, int]:
         """The blocks from ``first`` on and their logs. Answers how much there was, and the last block."""
-        blocks = self._chain.calls_to(self._address, first, last)
+        blocks = self._chain.blocks(first, last)
         last = blocks[-1].block.number
         stand = self._stand
         for each in blocks:
@@ -179,30 +184,20 @@ class Replay:
         if any(log.block_hash != hashes[log.block_number] for log in logs):
             raise _Dropped
         refused = self._refused(blocks, {log.tx_hash for log in logs})
-        waiting = iter(refused)
-        attempt = next(waiting, None)
         for log in logs:
-            while attempt is not None and attempt[1] < (log.block_number, log.tx_index):
-                self._refuse(attempt[0])
-                attempt = next(waiting, None)
+            while refused and refused[-1][1] < (log.block_number, log.tx_index):
+                self._refuse(refused.pop()[0])
             self._learn(log)
-        while attempt is not None:
-            self._refuse(attempt[0])
-            attempt = next(waiting, None)
+        while refused:
+            self._refuse(refused.pop()[0])
         self._stand = stand
-        return sum(each.transactions for each in blocks), last
+        return sum(len(each.hashes) for each in blocks), last
 
-    def _refused(self, blocks: list[BlockCalls], logged: set[str]) -> list[tuple[Transaction, tuple[int, int]]]:
-        """Calls of ``circulate`` that were reverted, with their places in the chain."""
-        calls = [
-            call
-            for each in blocks
-            for call in each.sent
-            if call.hash not in logged and contract.is_circulate(call.input)
-        ]
-        receipts: list[Receipt | None] = self._chain.receipts([call.hash for call in calls])
+    def _refused(self, blocks: list[BlockHashes], logged: set[str]) -> list[tuple[Transaction, tuple[int, int]]]:
+        """Calls of ``circulate`` that were reverted, with their places in the chain, the last first."""
+        silent = [each for each in self._without_logs(blocks, logged) if contract.is_circulate(each.input)]
         found = []
-        for call, receipt in zip(calls, receipts, strict=True):
+        for call, receipt in zip(silent, self._chain.receipts([each.hash for each in silent]), strict=True):
             if receipt is None:
                 raise _Dropped
             if receipt.status:
@@ -210,7 +205,30 @@ class Replay:
                     f"eth_getLogs: the contract took the circ of {call.hash}, but its log is missing"
                 )
             found.append((call, (receipt.block_number, receipt.tx_index)))
-        return found
+        return sorted(found, key=lambda each: each[1], reverse=True)
+
+    def _without_logs(self, blocks: list[BlockHashes], logged: set[str]) -> list[Transaction]:
+        """The transactions to the contract that have no logs of it.
+
+        Where few transactions of a block have none, these are asked for; where many, the block with all of them.
+        """
+        few: list[str] = []
+        busy: list[int] = []
+        for each in blocks:
+            silent = [tx_hash for tx_hash in each.hashes if tx_hash not in logged]
+            if len(silent) * FEW_OF <= len(each.hashes):
+                few += silent
+            else:
+                busy.append(each.block.number)
+        transactions = self._chain.sent_to(self._address, busy)
+        for transaction in self._chain.transactions(few):
+            if transaction is None:
+                raise _Dropped
+            transactions.append(transaction)
+        ours = self._address.lower()
+        return [
+            each for each in transactions if each.hash not in logged and each.to is not None and each.to.lower() == ours
+        ]
 
     def _refuse(self, call: Transaction) -> None:
         circ, signed_by = asked(call, self._chain_id, self._address)
