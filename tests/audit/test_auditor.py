@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from node.flow.audit import AuditImpossible, Auditor, ShownGoods, Unanswered, Wh
 from tests.audit import histories
 from tests.audit.world import (
     CLASS,
-    EXAM,
     FORM,
     PROCESS,
     PRODUCE,
@@ -29,7 +27,6 @@ from tests.audit.world import (
     Tampered,
     View,
     World,
-    new_world,
 )
 from tests.chain.servers import anvil, fund
 

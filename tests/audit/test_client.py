@@ -352,3 +352,44 @@ def test_a_refusal_writes_nothing_into_the_terminal(fake: FakeNode, client: Node
     report = Auditor(AuditedNode(client), world.chain, world.address).audit([1])
     assert len(report.differences) == 1
     assert all(line.isprintable() for line in report.lines)
+
+
+def test_a_node_that_lies_to_one_of_its_callers(fake: FakeNode, world: World, view: View) -> None:
+    """It tells them apart by their connections, or by the token that one of them has."""
+    view.change(1, 2, form=b'{"cup_score": 91.0}')
+    peers: list[str] = []
+
+    def by_connection(goods_id: int, context: grpc.ServicerContext) -> bytes:
+        peer = context.peer()
+        if peer not in peers:
+            peers.append(peer)
+        return showing(world.view if peer == peers[0] else view)(goods_id, context)
+
+    def by_token(goods_id: int, context: grpc.ServicerContext) -> bytes:
+        known = dict(context.invocation_metadata()).get("authorization") == "Bearer abc"
+        return showing(view if known else world.view)(goods_id, context)
+
+    for lie, token in ((by_connection, None), (by_token, "abc")):
+        fake.answer = lie
+        with NodeClient(fake.address) as one, NodeClient(fake.address) as other:
+            second = AuditedNode(other, token)
+            auditor = Auditor(AuditedNode(one), world.chain, world.address, second=second)
+            (difference,) = auditor.audit_all().differences
+            assert (difference.goods_id, difference.what) == (1, What.TWO_ANSWERS)
+    assert len(peers) == 2
+
+
+def test_a_token_that_the_node_does_not_take(fake: FakeNode, world: World) -> None:
+    """That is the auditor's own affair, not a lie of the node's."""
+
+    def answer(goods_id: int, context: grpc.ServicerContext) -> bytes:
+        if "authorization" in dict(context.invocation_metadata()):
+            fault = VTraceError(Reason.TOKEN_EXPIRED, "the token has expired")
+            context.abort_with_status(rpc_status.to_status(to_status(fault)))
+        return showing(world.view)(goods_id, context)
+
+    fake.answer = answer
+    with NodeClient(fake.address) as one, NodeClient(fake.address) as other:
+        auditor = Auditor(AuditedNode(one), world.chain, world.address, second=AuditedNode(other, "old"))
+        with pytest.raises(AuditImpossible, match="the node does not take the token: UNAUTHENTICATED"):
+            auditor.audit([1])
