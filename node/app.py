@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from node import config as configuration
@@ -24,6 +25,7 @@ from node.chain import signer
 from node.chain.embedded import EmbeddedChain, LedgerError
 from node.chain.rpc import Chain
 from node.chain.transport import ChainUnavailable, HttpRpc, JsonRpc
+from node.chain.websocket import WebSocketRpc
 from node.clock import Clock, now_micros
 from node.config import EMBEDDED, Config
 from node.errors import SetupError
@@ -31,10 +33,14 @@ from node.files.embedded import EmbeddedFiles
 from node.files.keeper import FileKeeper
 from node.files.kubo import KuboFiles
 from node.flow.actors import Actors
+from node.flow.bump import Bumper
 from node.flow.confirm import Confirmer
 from node.flow.files import Files
 from node.flow.goods import Products
-from node.flow.ledger import Ledger, open_ledger, signer_key
+from node.flow.lanes import open_lanes
+from node.flow.ledger import Ledger, open_ledger
+from node.flow.nudge import Nudger
+from node.flow.once import Once
 from node.flow.people import People
 from node.flow.query import Query
 from node.flow.recognise import Recognition
@@ -44,7 +50,7 @@ from node.flow.worker import Worker
 from node.models.catalogue import SHIPPED, Catalogue
 from node.page.rpc import RpcEndpoint
 from node.page.site import Site
-from node.store import keys
+from node.store import keys, progress
 from node.store import people as users
 from node.store.db import Store
 from node.store.seal import Seal, master_key
@@ -52,6 +58,7 @@ from node.store.seal import Seal, master_key
 CHAIN_WAIT_SECONDS = 60
 IDLE_SECONDS_EMBEDDED = 1.0
 IDLE_SECONDS_OTHER = 0.5
+IDLE_SECONDS_NUDGER = 1.0
 GRACE_SECONDS = 10
 
 log = logging.getLogger(__name__)
@@ -113,6 +120,7 @@ class Node:
     ) -> None:
         configuration.check(config)
         self._config = config
+        self._clock = clock
         self._on_fatal = on_fatal
         self.fault: BaseException | None = None
         with ExitStack() as opened:
@@ -121,12 +129,19 @@ class Node:
             opened.callback(self._store.close)
             self._catalogue = Catalogue([SHIPPED, *([config.models] if config.models else [])])
             opened.callback(self._catalogue.close)
-            key = signer_key(self._store, seal, _given_key(config))
-            self._rpc = self._open_chain(key)
+            lanes = open_lanes(self._store, seal, [_key_in(path) for path in config.signer_keys], config.lanes)
+            self._rpc = self._open_chain(lanes.registrar)
             opened.callback(self._rpc.close)
             chain = Chain(self._rpc)
-            self._ledger = _when_reachable(lambda: open_ledger(self._store, chain, key), stopping or threading.Event())
-            self._workers(chain)
+
+            def find() -> Ledger:
+                backlog_max, fee_max = config.backlog_max, config.fee_max_wei
+                return open_ledger(self._store, chain, lanes, clock, backlog_max=backlog_max, fee_max=fee_max)
+
+            self._ledger = _when_reachable(find, stopping or threading.Event())
+            self._make_workers(chain, clock)
+            if isinstance(self._rpc, WebSocketRpc):
+                self._rpc.on_head = self._confirmer.wake
             keeper = open_files(config)
             opened.callback(keeper.close)
             files = Files(self._store, keeper, clock, config.upload_bytes_max)
@@ -134,17 +149,22 @@ class Node:
             self._server, self._site = self._faces(chain, seal, clock, files)
             self._opened = opened.pop_all()
 
-    def _open_chain(self, key: bytes) -> JsonRpc:
+    def _open_chain(self, funded: str) -> JsonRpc:
         if self._config.chain == EMBEDDED:
             try:
-                return EmbeddedChain(self._config.chain_path, funded=signer.address_of(key))
+                return EmbeddedChain(self._config.chain_path, funded=funded)
             except LedgerError as fault:
                 raise SetupError(str(fault)) from fault
-        return HttpRpc(self._config.chain)
+        is_websocket = self._config.chain.startswith(("ws:", "wss:"))
+        try:
+            return WebSocketRpc(self._config.chain) if is_websocket else HttpRpc(self._config.chain)
+        except ValueError as fault:
+            raise SetupError(f"--chain: {fault}") from fault
 
-    def _workers(self, chain: Chain) -> None:
+    def _make_workers(self, chain: Chain, clock: Clock) -> None:
         idle = IDLE_SECONDS_EMBEDDED if self._config.chain == EMBEDDED else IDLE_SECONDS_OTHER
-        sender = Sender(self._store, chain)
+        bumper = Bumper(self._store, self._ledger, clock, self._config.fee_max_wei)
+        sender = Sender(self._store, chain, self._ledger, bumper)
         sender.resume()
 
         def send() -> bool:
@@ -158,12 +178,30 @@ class Node:
             self._store,
             chain,
             self._ledger,
+            clock,
             confirmations=self._config.depth,
             resend=lambda: self._sender.wake(),
         )
-        self._sender = Worker("sender", send, idle_seconds=idle, on_fatal=self._fail, at_end=self._store.close_thread)
-        self._confirmer = Worker(
-            "confirmer", confirmer.step, idle_seconds=idle, on_fatal=self._fail, at_end=self._store.close_thread
+        nudger = Nudger(
+            self._store,
+            chain,
+            self._ledger,
+            bumper,
+            bump_seconds=self._config.bump_after,
+            fee_max=self._config.fee_max_wei,
+            resend=lambda: self._sender.wake(),
+        )
+        self._sender = self._worker("sender", send, idle)
+        self._confirmer = self._worker("confirmer", confirmer.step, idle)
+        self._workers = (self._sender, self._confirmer, self._worker("nudger", nudger.step, IDLE_SECONDS_NUDGER))
+
+    def _worker(self, name: str, step: Callable[[], bool], idle_seconds: float) -> Worker:
+        def tell(trouble: str) -> None:
+            with self._store.write():
+                progress.note(self._clock(), **{f"trouble.{name}": trouble})
+
+        return Worker(
+            name, step, idle_seconds=idle_seconds, on_fatal=self._fail, at_end=self._store.close_thread, tell=tell
         )
 
     def _faces(self, chain: Chain, seal: Seal, clock: Clock, files: Files) -> tuple[Server, Site]:
@@ -186,7 +224,8 @@ class Node:
         )
         is_embedded = self._config.chain == EMBEDDED
         endpoint = RpcEndpoint(self._rpc, self._ledger.contract) if is_embedded else None
-        server = Server(self._config.grpc, servicers, tokens)
+        once = Once(self._store, seal, clock, submitted)
+        server = Server(self._config.grpc, servicers, tokens, once)
         try:
             return server, Site(self._config.http, endpoint, files)
         except SetupError:
@@ -200,8 +239,8 @@ class Node:
     def start(self) -> Ready:
         """Start anchoring and answering."""
         self._catalogue.start()
-        self._sender.start()
-        self._confirmer.start()
+        for worker in self._workers:
+            worker.start()
         self._site.start()
         self._server.start()
         return Ready(
@@ -215,7 +254,7 @@ class Node:
         """Let calls under way end, stop anchoring between two steps, and close everything."""
         self._server.stop(GRACE_SECONDS)
         self._site.stop()
-        for worker in (self._sender, self._confirmer):
+        for worker in self._workers:
             if not worker.stop(GRACE_SECONDS):
                 log.warning("a worker did not end in time; what it had to do is done at the next start")
         self._opened.close()
@@ -247,11 +286,8 @@ def _lock_file(config: Config, name: str) -> IO[str]:
         raise SetupError(f"--data-dir {config.data_dir}: {fault.strerror}") from fault
 
 
-def _given_key(config: Config) -> bytes | None:
-    """The signer's key from --signer-key: 64 hex digits in a file."""
-    path = config.signer_key
-    if path is None:
-        return None
+def _key_in(path: Path) -> bytes:
+    """A signer's key from --signer-key: 64 hex digits in a file."""
     try:
         key = bytes.fromhex(path.read_text().strip().removeprefix("0x"))
         signer.address_of(key)

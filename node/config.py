@@ -14,6 +14,9 @@ CONFIRMATIONS_EMBEDDED = 1
 CONFIRMATIONS_OTHER = 12
 CONFIRMATIONS_MAX = 10_000
 PORT_MAX = 65_535
+SIGNERS_MAX = 64
+BUMP_AFTER_SECONDS = 90.0
+BACKLOG_MAX = 100_000
 UPLOAD_BYTES_MAX = 1024**3
 
 
@@ -27,7 +30,11 @@ class Config:
     chain: str = EMBEDDED
     confirmations: int | None = None
     master_key: Path | None = None
-    signer_key: Path | None = None
+    signer_keys: tuple[Path, ...] = ()
+    signers: int | None = None
+    bump_after: float = BUMP_AFTER_SECONDS
+    fee_max_wei: int | None = None
+    backlog_max: int = BACKLOG_MAX
     ipfs: str = EMBEDDED
     upload_bytes_max: int = UPLOAD_BYTES_MAX
     public_url: str | None = None
@@ -54,6 +61,11 @@ class Config:
         return self.data_dir / "files"
 
     @property
+    def lanes(self) -> int:
+        """How many signers take new transactions."""
+        return self.signers if self.signers is not None else max(1, len(self.signer_keys))
+
+    @property
     def depth(self) -> int:
         """How many blocks make a transaction final, its own counted."""
         if self.confirmations is not None:
@@ -74,8 +86,8 @@ def check(config: Config) -> None:
     """Refuse settings that can't work, each with what is wanted instead."""
     host_and_port("--grpc", config.grpc)
     host_and_port("--http", config.http)
-    if config.chain != EMBEDDED and not _is_http_url(config.chain):
-        raise SetupError(f"--chain {config.chain}: want {EMBEDDED}, or the http(s) URL of a JSON-RPC endpoint")
+    if config.chain != EMBEDDED and not (_is_http_url(config.chain) or _is_websocket_url(config.chain)):
+        raise SetupError(f"--chain {config.chain}: want {EMBEDDED}, or the http(s) or ws(s) URL of a JSON-RPC endpoint")
     if config.confirmations is not None and not 1 <= config.confirmations <= CONFIRMATIONS_MAX:
         raise SetupError(f"--confirmations {config.confirmations}: want 1 to {CONFIRMATIONS_MAX}")
     if config.chain == EMBEDDED and config.depth != CONFIRMATIONS_EMBEDDED:
@@ -83,6 +95,16 @@ def check(config: Config) -> None:
             f"--confirmations {config.confirmations}: the embedded chain mines when there is something to mine, "
             "so nothing would ever stand on the last blocks; want 1"
         )
+    if not max(1, len(config.signer_keys)) <= config.lanes <= SIGNERS_MAX:
+        raise SetupError(f"--signers {config.lanes}: want 1 to {SIGNERS_MAX}, and no fewer than there are --signer-key")
+    if config.chain == EMBEDDED and config.lanes != 1:
+        raise SetupError(f"--signers {config.lanes}: the embedded chain mines one after the other anyway; want 1")
+    if config.bump_after < 1:
+        raise SetupError(f"--bump-after {config.bump_after:g}: want 1 second or more")
+    if config.fee_max_wei is not None and config.fee_max_wei < 1:
+        raise SetupError("--max-fee: want more than 0; on a network without fees leave it out")
+    if config.backlog_max < 1:
+        raise SetupError(f"--backlog-max {config.backlog_max}: want 1 or more")
     if config.ipfs != EMBEDDED and not _is_daemon_url(config.ipfs):
         raise SetupError(f"--ipfs {config.ipfs}: want {EMBEDDED}, or http(s)://HOST:PORT of an IPFS daemon's RPC")
     if config.upload_bytes_max < 1:
@@ -104,8 +126,19 @@ def is_base_url(text: str) -> bool:
 
 
 def _is_http_url(text: str) -> bool:
+    return _is_url(text, "http", "https")
+
+
+def _is_websocket_url(text: str) -> bool:
+    if not _is_url(text, "ws", "wss"):
+        return False
+    parts = urlsplit(text)
+    return not parts.fragment and (parts.username is None) == (parts.password is None)
+
+
+def _is_url(text: str, *schemes: str) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from node.chain import signer
+from node.chain.fees import Fees
 from node.chain.rpc import Chain, HttpRpc
 from tests.chain.servers import anvil, fund
 from tests.support import people
@@ -120,8 +121,7 @@ def _anvil_alone(rpc: HttpRpc, total: int) -> float:
             to=account,
             data=b"",
             gas=21_000,
-            max_fee_per_gas=fees.max_fee_per_gas * 100,
-            max_priority_fee_per_gas=fees.max_priority_fee_per_gas,
+            fees=Fees(fees.max_fee_per_gas * 100, fees.max_priority_fee_per_gas),
         ).raw
         for nonce in range(total)
     ]

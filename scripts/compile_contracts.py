@@ -41,6 +41,9 @@ SETTINGS: dict[str, Any] = {
     "viaIR": True,
 }
 OUTPUTS = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"]
+OUTPUTS += ["storageLayout"]
+STORED = ("_words",)
+"""The variables of which the node knows where they are."""
 
 _IMPORT = re.compile(r'^\s*import\s+(?:[^"\';]*\sfrom\s+)?["\']([^"\']+)["\']\s*;', re.MULTILINE)
 
@@ -159,6 +162,7 @@ def build() -> dict[str, Any]:
     code = bytes.fromhex(runtime["object"])
     return {
         "contract": CONTRACT,
+        "storage": {name: slot for name, slot in _slots_of(output["storageLayout"]) if name in STORED},
         "compiler": {"name": "solc", "version": SOLC_VERSION, "settings": SETTINGS},
         "sources": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sources.items()},
         "abi": output["abi"],
@@ -169,6 +173,11 @@ def build() -> dict[str, Any]:
             "codeHash": "0x" + keccak(code).hex(),
         },
     }
+
+
+def _slots_of(layout: dict[str, Any]) -> list[tuple[str, int]]:
+    """The variables of the storage, and where each begins."""
+    return [(found["label"], int(found["slot"])) for found in layout["storage"]]
 
 
 def _immutables_of(sources: dict[str, Any]) -> dict[str, str]:

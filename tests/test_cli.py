@@ -45,6 +45,8 @@ def test_every_command_is_there() -> None:
         ("serve",),
         ("demo",),
         ("audit",),
+        ("proof", "make"),
+        ("proof", "verify"),
         ("admin", "create"),
         ("admin", "grant"),
         ("files", "verify"),
@@ -71,14 +73,23 @@ def test_h_is_help_and_version_is_known() -> None:
 SAMPLES = {
     "phone": "13800138000",
     "upload_max": "1048576",
+    "signers": "2",
+    "bump_after": "2.5",
+    "max_fee": "1.5",
+    "backlog_max": "9",
     "confirmations": "7",
     "goods_ids": "3 4",
+    "block_hashes": "0x1 0x2",
     "everything": "1",
     "predictions": "1",
     "chain_id": "9",
     "late_blocks": "8",
     "as_json": "1",
 }
+
+
+CONVERTED = {"max_fee": "1500000000"}
+"""What becomes of samples that stand for another value: gwei are wei inside."""
 
 
 @pytest.mark.parametrize(("command", "option"), OPTIONS)
@@ -90,6 +101,7 @@ def test_every_option_can_stand_in_the_environment(command: click.Command, optio
     copy = click.Command("copy", params=[option], callback=lambda **given: seen.update(given))
     result = CliRunner().invoke(copy, [], env={variable: value})
     assert result.exit_code == 0, result.output
+    value = CONVERTED.get(str(option.name), value)
     words = value.split() if option.multiple else [value]
     told = seen[str(option.name)]
     assert [str(each) for each in (told if option.multiple else [told])] == (["True"] if option.is_flag else words)
@@ -121,9 +133,18 @@ BAD_VALUES = [
     ("--chain", "http://", "JSON-RPC endpoint"),
     ("--chain", "http://127.0.0.1:99999", "JSON-RPC endpoint"),
     ("--chain", "http://[::1", "JSON-RPC endpoint"),
+    ("--chain", "ws://", "JSON-RPC endpoint"),
+    ("--chain", "wss://127.0.0.1:0", "JSON-RPC endpoint"),
+    ("--chain", "ws://user@127.0.0.1:1", "JSON-RPC endpoint"),
+    ("--chain", "ws://127.0.0.1:1/#x", "JSON-RPC endpoint"),
     ("--confirmations", "0", "want 1 to 10000"),
     ("--confirmations", "-3", "want 1 to 10000"),
     ("--confirmations", "10001", "want 1 to 10000"),
+    ("--signers", "0", "want 1 to 64"),
+    ("--signers", "65", "want 1 to 64"),
+    ("--signers", "2", "the embedded chain mines one after the other"),
+    ("--bump-after", "0.5", "want 1 second or more"),
+    ("--backlog-max", "0", "want 1 or more"),
     ("--upload-max", "0", "want 1 byte or more"),
     ("--public-url", "trace.example.com", "want an http(s) URL"),
     ("--public-url", "https://trace.example.com/?x", "want an http(s) URL"),
@@ -339,3 +360,10 @@ def test_a_fresh_data_directory_is_made_once_by_whoever_comes_first(tmp_path: Pa
         made = list(callers.map(lambda phone: _create(data_dir, phone), phones))
     assert [result.returncode for result in made] == [0] * len(phones), [result.stderr for result in made]
     assert len({result.stdout.split()[-1] for result in made}) == len(phones)
+
+
+@pytest.mark.parametrize("value", ["", "0x1", "1.5gwei", "-1", "1.2345678901", "1" * 13])
+def test_fees_that_are_none_are_refused(value: str) -> None:
+    result = CliRunner().invoke(main, ["serve", "--max-fee", value])
+    assert result.exit_code == 2
+    assert "want gwei such as 30 or 0.5" in result.output

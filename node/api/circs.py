@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from node.api import convert
 from node.api.auth import require
+from node.api.call import Call
 from node.domain import limits
 from node.domain.model import CircType
 from node.domain.records import User
@@ -25,32 +26,41 @@ class Circs:
     """Servicer of the rpcs about circs."""
 
     failed = Reason.CREATE_CIRC_FAILED
+    duplicate = Reason.CIRC_ALREADY_EXIST
 
     def __init__(self, recorder: Recorder, query: Query) -> None:
         self._recorder = recorder
         self._query = query
 
-    def CreateCirc(self, caller: User, request: wire.CreateCircRequest) -> wire.CreateCircResponse:
+    def CreateCirc(self, caller: User, request: wire.CreateCircRequest, call: Call) -> wire.CreateCircResponse:
         """Record one circ of one goods."""
         circ_type = _checked_type(caller, request.circ_type)
         check_parties(caller, origin=getattr(request, "from").value, operator="")
         goods = limits.goods_ids("goods_id", [request.goods_id])
         form = limits.form("form_value", request.form_value.value)
-        (recorded,) = self._recorder.create(caller, circ_type, goods, request.to, form)
-        return wire.CreateCircResponse(
-            circ_id=convert.number(recorded.circ_id), trans_id=convert.text(recorded.trans_id)
-        )
 
-    def BatchCirc(self, caller: User, request: wire.BatchCircRequest) -> wire.BatchCircResponse:
+        def create() -> wire.CreateCircResponse:
+            (recorded,) = self._recorder.create(caller, circ_type, goods, request.to, form)
+            return wire.CreateCircResponse(
+                circ_id=convert.number(recorded.circ_id), trans_id=convert.text(recorded.trans_id)
+            )
+
+        return call.once(create)
+
+    def BatchCirc(self, caller: User, request: wire.BatchCircRequest, call: Call) -> wire.BatchCircResponse:
         """Record one circ of many goods, all or none."""
         circ_type = _checked_type(caller, request.circ_type)
         check_parties(caller, origin=getattr(request, "from").value, operator=request.operator)
         goods = limits.goods_ids("goods_ids", request.goods_ids)
         form = limits.form("form_info", request.form_info.value)
-        response = wire.BatchCircResponse()
-        for recorded in self._recorder.create(caller, circ_type, goods, request.to.value, form):
-            response.goodsId2transId.update(dict.fromkeys(recorded.goods_ids, recorded.trans_id))
-        return response
+
+        def create() -> wire.BatchCircResponse:
+            response = wire.BatchCircResponse()
+            for recorded in self._recorder.create(caller, circ_type, goods, request.to.value, form):
+                response.goodsId2transId.update(dict.fromkeys(recorded.goods_ids, recorded.trans_id))
+            return response
+
+        return call.once(create)
 
     def GetCirc(self, request: wire.GetCircRequest) -> wire.GetCircResponse:
         """One goods and its circs, oldest first, for anybody."""

@@ -133,4 +133,5 @@ def circ_record(value: records.CircRecord) -> circ.CircRecord:
         message.tx_hash.value = value.tx_hash
     if value.times is not None and value.status is not CircStatus.FAILED:
         message.times.value = value.times
+    message.reason = value.reason
     return message

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
+from node.api.call import Call
 from node.api.streams import BrokenStream, Incoming
-from node.domain.files import Described, described
+from node.domain.files import Described, FileRecord, described
 from node.domain.records import User
 from node.errors import Reason, Status, VTraceError, invalid
 from node.flow.files import Broken, Files
@@ -21,6 +24,7 @@ class FilesServicer:
     """Servicer of the rpc about files. ``base_url`` is where the node's files are served."""
 
     failed = Reason.SERVICE_OFFLINE
+    duplicate = Reason.ENTRY_DUPLICATE
 
     def __init__(self, files: Files, base_url: Callable[[], str]) -> None:
         self._files = files
@@ -28,7 +32,7 @@ class FilesServicer:
         # An upload holds a thread of the server for as long as its caller takes; records must not wait for it.
         self._places = threading.BoundedSemaphore(UPLOADS_MAX)
 
-    def Upload(self, caller: User, stream: Incoming) -> wire.UploadResponse:
+    def Upload(self, caller: User, stream: Incoming, call: Call) -> wire.UploadResponse:
         """Keep a file under its CID."""
         if not self._places.acquire(blocking=False):
             raise VTraceError(
@@ -44,14 +48,24 @@ class FilesServicer:
                 raise invalid("content", "no message", "at least one message; its content may be empty")
             said = described((pair.key, pair.value) for pair in first.mds)
             content = _contents(first, messages)
-            record = self._files.upload(caller, said, _decoded(content, said), stream.is_there)
+            return self._files.upload(
+                caller, said, _decoded(content, said), stream.is_there, partial(self._remembered, call)
+            )
         except (Broken, BrokenStream) as fault:
             raise VTraceError(
                 Reason.INVALID_PARAMS, "stream: broken before its end", status=Status.CANCELLED
             ) from fault
         finally:
             self._places.release()
-        return wire.UploadResponse(url=f"{self._base_url()}/ipfs/{record.cid}")
+
+    def _remembered(self, call: Call, record: FileRecord, remember: Callable[[], None]) -> wire.UploadResponse:
+        def work() -> wire.UploadResponse:
+            remember()
+            return wire.UploadResponse(url=f"{self._base_url()}/ipfs/{record.cid}")
+
+        # However the stream was cut: the same file with the same description is the same request.
+        said = json.dumps([record.cid, record.filename, record.declared, record.own])
+        return call.once(work, request=said.encode())
 
 
 def _contents(first: wire.UploadRequest, others: Iterable[wire.UploadRequest]) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from node.api import convert
+from node.api.call import Call
 from node.domain.records import User
 from node.errors import Reason, invalid
 from node.flow.people import OrgChange, People
@@ -13,26 +14,35 @@ class Orgs:
     """Servicer of the rpcs about orgs."""
 
     failed = Reason.CREATE_USER_FAILED
+    duplicate = Reason.ENTRY_DUPLICATE
 
     def __init__(self, people: People) -> None:
         self._people = people
 
-    def OrgAuth(self, caller: User, request: wire.OrgAuthRequest) -> wire.OrgAuthResponse:
+    def OrgAuth(self, caller: User, request: wire.OrgAuthRequest, call: Call) -> wire.OrgAuthResponse:
         """Verify an org; the caller owns it."""
-        org = self._people.found_org(
-            caller,
-            name=request.org_name,
-            code=request.code,
-            legal_name=request.legal_name,
-            legal_phone=request.legal_phone,
-            info=request.org_info.value,
-        )
-        return wire.OrgAuthResponse(org=convert.org(org, to_member=True))
 
-    def Member(self, caller: User, request: wire.MemberRequest) -> wire.MemberResponse:
+        def found() -> wire.OrgAuthResponse:
+            org = self._people.found_org(
+                caller,
+                name=request.org_name,
+                code=request.code,
+                legal_name=request.legal_name,
+                legal_phone=request.legal_phone,
+                info=request.org_info.value,
+            )
+            return wire.OrgAuthResponse(org=convert.org(org, to_member=True))
+
+        return call.once(found)
+
+    def Member(self, caller: User, request: wire.MemberRequest, call: Call) -> wire.MemberResponse:
         """Take a user into the caller's org."""
-        self._people.add_member(caller, request.org_id, request.username)
-        return wire.MemberResponse()
+
+        def add() -> wire.MemberResponse:
+            self._people.add_member(caller, request.org_id, request.username)
+            return wire.MemberResponse()
+
+        return call.once(add)
 
     def OrgRemoveMember(self, caller: User, request: wire.OrgRemoveMemberRequest) -> wire.OrgRemoveMemberResponse:
         """Let a member go."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from node.api import convert
+from node.api.call import Call
 from node.domain.records import User
 from node.errors import Reason
 from node.flow.goods import ClassChange, Products
@@ -14,28 +15,47 @@ class ProductsServicer:
     """Servicer of the rpcs about products."""
 
     failed = Reason.GOODS_CREATE_FAILED
+    duplicate = Reason.ENTRY_DUPLICATE
 
     def __init__(self, products: Products, query: Query) -> None:
         self._products = products
         self._query = query
 
-    def CreateGoodsClass(self, caller: User, request: wire.CreateGoodsClassRequest) -> wire.CreateGoodsClassResponse:
+    def CreateGoodsClass(
+        self, caller: User, request: wire.CreateGoodsClassRequest, call: Call
+    ) -> wire.CreateGoodsClassResponse:
         """A new class."""
-        class_id = self._products.create_class(
-            caller, request.goods_name, request.goods_des.value, request.material_id, request.tm.value
-        )
-        return wire.CreateGoodsClassResponse(class_id=convert.number(class_id))
 
-    def CreateGoodsSerial(self, caller: User, request: wire.CreateGoodsSerialRequest) -> wire.CreateGoodsSerialResponse:
+        def create() -> wire.CreateGoodsClassResponse:
+            class_id = self._products.create_class(
+                caller, request.goods_name, request.goods_des.value, request.material_id, request.tm.value
+            )
+            return wire.CreateGoodsClassResponse(class_id=convert.number(class_id))
+
+        return call.once(create)
+
+    def CreateGoodsSerial(
+        self, caller: User, request: wire.CreateGoodsSerialRequest, call: Call
+    ) -> wire.CreateGoodsSerialResponse:
         """A new serial."""
         when = convert.micros("product_time", request.product_time) if request.HasField("product_time") else None
-        serial_id = self._products.create_serial(caller, request.class_id, when)
-        return wire.CreateGoodsSerialResponse(serial_id=convert.number(serial_id))
 
-    def BatchCreateGoods(self, caller: User, request: wire.BatchCreateGoodsRequest) -> wire.BatchCreateGoodsResponse:
+        def create() -> wire.CreateGoodsSerialResponse:
+            serial_id = self._products.create_serial(caller, request.class_id, when)
+            return wire.CreateGoodsSerialResponse(serial_id=convert.number(serial_id))
+
+        return call.once(create)
+
+    def BatchCreateGoods(
+        self, caller: User, request: wire.BatchCreateGoodsRequest, call: Call
+    ) -> wire.BatchCreateGoodsResponse:
         """New goods with their produce circ."""
-        ids = self._products.create_goods(caller, request.serial_id, request.sum)
-        return wire.BatchCreateGoodsResponse(ids=[convert.number(id_) for id_ in ids], successes=len(ids))
+
+        def create() -> wire.BatchCreateGoodsResponse:
+            ids = self._products.create_goods(caller, request.serial_id, request.sum)
+            return wire.BatchCreateGoodsResponse(ids=[convert.number(id_) for id_ in ids], successes=len(ids))
+
+        return call.once(create)
 
     def ListClass(self, caller: User, request: wire.ListClassRequest) -> wire.ListClassResponse:
         """The org's classes."""

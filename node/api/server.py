@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Sequence
 from concurrent import futures
@@ -14,9 +15,11 @@ from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
 from node.api.auth import ANYONE, NEEDS, Tokens, require
+from node.api.call import Call, key_in
 from node.api.status import to_status
 from node.api.streams import Incoming
 from node.errors import IndexUnavailable, Reason, SetupError, Status, VTraceError, invalid
+from node.flow.once import Once
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 THREADS = 32
@@ -41,13 +44,13 @@ _OPTIONS = (
 class Server:
     """Serves the protocol, the standard health service and reflection on one address."""
 
-    def __init__(self, address: str, servicers: Sequence[Any], tokens: Tokens) -> None:
+    def __init__(self, address: str, servicers: Sequence[Any], tokens: Tokens, once: Once) -> None:
         self._server = grpc.server(
             futures.ThreadPoolExecutor(THREADS, thread_name_prefix="rpc"),
             options=_OPTIONS,
             maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX,
         )
-        handlers = {method.name: _handler(method, servicers, tokens) for method in SERVICE.methods}
+        handlers = {method.name: _handler(method, servicers, tokens, once) for method in SERVICE.methods}
         generic = grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
         self._server.add_generic_rpc_handlers((generic,))
         self._health = health.HealthServicer()
@@ -74,7 +77,7 @@ class Server:
             self._health.set(name, status)
 
 
-def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens) -> Any:
+def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens, once: Once) -> Any:
     """One rpc: authenticate, hold its row of the table, answer; every fault becomes a status."""
     name = method.name
     if name not in NEEDS:
@@ -84,6 +87,9 @@ def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens) -> Any:
     needs = NEEDS[name]
     failed: Reason = servicer.failed
     request_class = getattr(wire, method.input_type.name)
+    response_class = getattr(wire, method.output_type.name)
+    # The servicer of an rpc that makes something asks for the Call, and makes it once.
+    makes_something = "call" in inspect.signature(answer).parameters
 
     def parsed(message: bytes) -> Any:
         try:
@@ -94,11 +100,15 @@ def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens) -> Any:
     def handle(request: Any, context: grpc.ServicerContext) -> Any:
         try:
             given = map(parsed, request) if method.client_streaming else parsed(request)
-            if needs is ANYONE:
-                return answer(given)
-            caller = tokens.caller(_authorization(context))
-            require(caller, needs, name)
-            return answer(caller, Incoming(given, context) if method.client_streaming else given)
+            caller = None if needs is ANYONE else tokens.caller(_authorization(context))
+            if caller is not None:
+                require(caller, needs, name)
+            arguments: list[Any] = [] if caller is None else [caller]
+            arguments.append(Incoming(given, context) if method.client_streaming else given)
+            if makes_something:
+                key = key_in(context.invocation_metadata())
+                arguments.append(Call(name, key, caller, given, servicer.duplicate, response_class, once))
+            return answer(*arguments)
         except VTraceError as fault:
             refusal = fault
         except IndexUnavailable:

@@ -7,6 +7,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from node.api import convert
 from node.api.auth import Tokens
+from node.api.call import Call
 from node.domain.records import User
 from node.errors import Reason, denied, invalid
 from node.flow.people import People, UserChange
@@ -17,16 +18,22 @@ class Users:
     """Servicer of the rpcs about users."""
 
     failed = Reason.CREATE_USER_FAILED
+    duplicate = Reason.ENTRY_DUPLICATE
 
     def __init__(self, people: People, tokens: Tokens) -> None:
         self._people = people
         self._tokens = tokens
 
-    def Register(self, request: wire.RegisterRequest) -> wire.RegisterResponse:
+    def Register(self, request: wire.RegisterRequest, call: Call) -> wire.RegisterResponse:
         """A new user, logged in at once."""
-        user = self._people.register(request.phone, request.nickname, request.passwd)
-        token = StringValue(value=self._tokens.issue(user))
-        return wire.RegisterResponse(user=convert.user(user, to_owner=True), token=token)
+        newcomer = self._people.newcomer(request.phone, request.nickname, request.passwd)
+
+        def register() -> wire.RegisterResponse:
+            user = self._people.register(newcomer)
+            token = StringValue(value=self._tokens.issue(user))
+            return wire.RegisterResponse(user=convert.user(user, to_owner=True), token=token)
+
+        return call.once(register, scope=f"phone {newcomer.phone}")
 
     def Token(self, request: wire.TokenRequest) -> wire.TokenResponse:
         """A token for phone and password."""
@@ -62,12 +69,16 @@ class Users:
         self._people.delete(caller, request.username)
         return wire.DeleteUserResponse()
 
-    def IdentityAuth(self, caller: User, request: wire.IdentityAuthRequest) -> wire.IdentityAuthResponse:
+    def IdentityAuth(self, caller: User, request: wire.IdentityAuthRequest, call: Call) -> wire.IdentityAuthResponse:
         """Verify the caller's identity."""
         if request.username not in ("", caller.username):
             raise denied("everybody verifies their own identity only", username=request.username)
-        user = self._people.verify_identity(caller, request.realname, request.idcard)
-        return wire.IdentityAuthResponse(user=convert.user(user, to_owner=True))
+
+        def verify() -> wire.IdentityAuthResponse:
+            user = self._people.verify_identity(caller, request.realname, request.idcard)
+            return wire.IdentityAuthResponse(user=convert.user(user, to_owner=True))
+
+        return call.once(verify)
 
 
 def _maybe(message: Message, field: str) -> str | None:

@@ -29,7 +29,7 @@ VERSION: Final = "1"
 
 @cache
 def artifact() -> Mapping[str, Any]:
-    """The compiled contract: ``abi``, ``bytecode``, ``runtime``, ``compiler``, ``sources``."""
+    """The compiled contract: ``abi``, ``bytecode``, ``runtime``, ``storage``, ``compiler``, ``sources``."""
     text = resources.files(__package__).joinpath("VTrace.json").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded
@@ -52,6 +52,26 @@ def code_matches(runtime_code: bytes, chain_id: int | None = None, address: str 
             return False
         code[span] = bytes(place["length"])
     return bool(keccak(bytes(code)).hex() == runtime["codeHash"].removeprefix("0x"))
+
+
+def runtime_code(chain_id: int, address: str) -> bytes:
+    """The contract's code as it stands at an address of a chain."""
+    code = bytearray(_runtime_template())
+    values = _immutables(chain_id, address)
+    for place in artifact()["runtime"]["immutables"]:
+        code[place["start"] : place["start"] + place["length"]] = values[place["name"]]
+    return bytes(code)
+
+
+@cache
+def _runtime_template() -> bytes:
+    """The code that creation leaves behind, from within the code that creates; its immutables are zero."""
+    created, runtime = bytes.fromhex(artifact()["bytecode"][2:]), artifact()["runtime"]
+    for start in range(len(created) - runtime["length"], -1, -1):
+        code = created[start : start + runtime["length"]]
+        if "0x" + keccak(code).hex() == runtime["codeHash"]:
+            return code
+    raise AssertionError("the artifact's runtime code is not within its bytecode")
 
 
 def code_hash(runtime_code: bytes) -> str:

@@ -18,7 +18,7 @@ from eth.abc import BlockHeaderAPI
 from eth_typing import Address
 
 from node.chain import shape
-from node.chain.embedded_json import block_json, hex_bytes, logs_json, receipt_json, transaction_json
+from node.chain.embedded_json import block_json, hex_bytes, logs_json, proof_json, receipt_json, transaction_json
 from node.chain.evm import (
     BASE_FEE_PER_GAS,
     DEFAULT_CHAIN_ID,
@@ -47,6 +47,7 @@ __all__ = ["DEFAULT_CHAIN_ID", "READ_METHODS", "SEND_METHOD", "EmbeddedChain", "
 LOGS_MAX = 10_000
 LOG_BLOCKS_MAX = 10_000
 CALL_BYTES_MAX = 1024 * 1024
+PROOF_SLOTS_MAX = 100
 SEND_METHOD = "eth_sendRawTransaction"
 NOBODY = bytes(20)
 
@@ -160,6 +161,13 @@ class EmbeddedChain:
         found = self._ledger.find(params.take("transaction hash", hash32))
         return None if found is None else receipt_json(self._ledger.body(found[0]), found[1])
 
+    def _block_receipts(self, params: Params) -> Any:
+        header = self._header(params.take("block", block_tag))
+        if header is None:
+            return None
+        body = self._ledger.body(header.block_number)
+        return [receipt_json(body, index) for index in range(len(body.receipts))]
+
     # --- accounts and state
 
     def _transaction_count(self, params: Params) -> str:
@@ -178,6 +186,11 @@ class EmbeddedChain:
         account = Address(params.take("address", shape.account))
         slot = params.take("slot", shape.quantity)
         return f"0x{self._ledger.state(self._state_header(params)).get_storage(account, slot):064x}"
+
+    def _proof(self, params: Params) -> Any:
+        account = params.take("address", shape.account)
+        slots = params.take("slots", _slots)
+        return proof_json(self._ledger.nodes, self._state_header(params).state_root, account, slots)
 
     def _call(self, params: Params) -> str:
         call = params.take("call", shape.obj)
@@ -279,6 +292,13 @@ class EmbeddedChain:
         return header
 
 
+def _slots(value: Any) -> list[int]:
+    slots = shape.array(value)
+    if len(slots) > PROOF_SLOTS_MAX:
+        raise shape.ShapeError(f"want at most {PROOF_SLOTS_MAX} slots, got {len(slots)}")
+    return [shape.quantity(slot) for slot in slots]
+
+
 def _run_of_sends(calls: Sequence[Call], start: int) -> list[Any]:
     """The params of the sends that stand at ``start`` and right behind it."""
     run: list[Any] = []
@@ -298,10 +318,12 @@ _METHODS: dict[str, Callable[[EmbeddedChain, Params], Any]] = {
     "eth_getBlockByHash": EmbeddedChain._block_by_hash,
     "eth_getTransactionByHash": EmbeddedChain._transaction_by_hash,
     "eth_getTransactionReceipt": EmbeddedChain._transaction_receipt,
+    "eth_getBlockReceipts": EmbeddedChain._block_receipts,
     "eth_getTransactionCount": EmbeddedChain._transaction_count,
     "eth_getBalance": EmbeddedChain._balance,
     "eth_getCode": EmbeddedChain._code,
     "eth_getStorageAt": EmbeddedChain._storage_at,
+    "eth_getProof": EmbeddedChain._proof,
     "eth_call": EmbeddedChain._call,
     "eth_gasPrice": EmbeddedChain._gas_price,
     "eth_maxPriorityFeePerGas": EmbeddedChain._priority_fee,

@@ -6,12 +6,16 @@ names are in camelCase: what any Ethereum client library expects. Addresses are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import rlp
 from eth.abc import BlockHeaderAPI, SignedTransactionAPI
+from eth.constants import BLANK_ROOT_HASH
+from eth_hash.auto import keccak
 
 from node.chain.evm import BlockBody, gas_used
+from node.chain.merkle import way_to
 from node.chain.signer import contract_address
 
 Json = dict[str, Any]
@@ -111,6 +115,32 @@ def receipt_json(body: BlockBody, index: int) -> Json:
         "effectiveGasPrice": hex(_effective_price(transaction, body.header)),
         "logsBloom": hex_bytes(receipt.bloom.to_bytes(256, "big")),
         "logs": logs_json(body, index),
+    }
+
+
+def proof_json(nodes: Mapping[bytes, bytes], state_root: bytes, address: bytes, slots: Sequence[int]) -> Json:
+    """An account and words of its storage with their Merkle proofs, as EIP-1186 has it; ``nodes`` are the tries'."""
+    found, way = way_to(nodes, state_root, keccak(address))
+    fields = rlp.decode(found) if found else [b"", b"", BLANK_ROOT_HASH, keccak(b"")]
+    nonce, balance, storage_root, code_hash = fields
+    return {
+        "address": hex_bytes(address),
+        "accountProof": [hex_bytes(node) for node in way],
+        "balance": hex(int.from_bytes(balance, "big")),
+        "codeHash": hex_bytes(code_hash),
+        "nonce": hex(int.from_bytes(nonce, "big")),
+        "storageHash": hex_bytes(storage_root),
+        "storageProof": [_word_json(nodes, storage_root, slot) for slot in slots],
+    }
+
+
+def _word_json(nodes: Mapping[bytes, bytes], storage_root: bytes, slot: int) -> Json:
+    found, way = way_to(nodes, storage_root, keccak(slot.to_bytes(32, "big")))
+    word = rlp.decode(found) if found else b""
+    return {
+        "key": f"0x{slot:064x}",
+        "value": hex(int.from_bytes(word, "big")),
+        "proof": [hex_bytes(node) for node in way],
     }
 
 

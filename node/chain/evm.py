@@ -18,7 +18,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -167,6 +167,11 @@ class EvmLedger:
             first_logs.append(logs)
             logs += len(receipt.logs)
         return BlockBody(header, block, tuple(block.transactions), receipts, tuple(first_logs))
+
+    @property
+    def nodes(self) -> Mapping[bytes, bytes]:
+        """All nodes of all states' tries, by their hash, among whatever else is stored."""
+        return self._store
 
     def state(self, header: BlockHeaderAPI) -> StateAPI:
         """The state after a block. It can be played with: nothing of it is ever written."""

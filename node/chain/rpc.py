@@ -29,6 +29,7 @@ from node.chain.answers import (
     read_sent_to,
     read_transaction,
 )
+from node.chain.fees import Fees
 from node.chain.transport import METHOD_NOT_FOUND, Call, ChainUnavailable, HttpRpc, JsonRpc, RpcError
 from node.chain.wordings import (
     RefusalKind,
@@ -50,6 +51,7 @@ __all__ = [
     "HttpRpc",
     "JsonRpc",
     "Log",
+    "Look",
     "Receipt",
     "RefusalKind",
     "RpcError",
@@ -59,14 +61,19 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Topic = bytes | Sequence[bytes] | None
-"""A place in a log filter: one topic of 32 bytes, any of several, or whatever (None)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fees:
-    max_fee_per_gas: int
-    max_priority_fee_per_gas: int
+class Look:
+    """The chain at one moment: its newest block, the next nonces of accounts, and the block at a height."""
+
+    head: Block
+    nonces: tuple[int, ...]
+    block: Block | None
+
+
+Topic = bytes | Sequence[bytes] | None
+"""A place in a log filter: one topic of 32 bytes, any of several, or whatever (None)."""
 
 
 class CallReverted(Exception):
@@ -94,12 +101,17 @@ class Chain:
 
     def block(self, number: int) -> Block | None:
         """The block at a height, or None if the chain isn't so high."""
-        found = self._one("eth_getBlockByNumber", [hex(number), False], maybe(read_block))
-        if found is not None:
-            _check_number(found, number)
+        return self.blocks([number])[0]
+
+    def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
+        """The blocks at these heights, each None if the chain isn't so high."""
+        found = self._many("eth_getBlockByNumber", [[hex(number), False] for number in numbers], maybe(read_block))
+        for want, block in zip(numbers, found, strict=True):
+            if block is not None:
+                _check_number(block, want)
         return found
 
-    def blocks(self, from_block: int, to_block: int) -> list[BlockHashes]:
+    def block_hashes(self, from_block: int, to_block: int) -> list[BlockHashes]:
         """The blocks from ``from_block`` on, with the hashes of their transactions.
 
         At least one block, and fewer than asked for where the endpoint finds all of them too much.
@@ -126,6 +138,20 @@ class Chain:
             _check_number(block, number)
             found += sent
         return found
+
+    def look(self, accounts: Sequence[str], number: int) -> Look:
+        """In one batch: the newest block, the mined transactions of accounts, and the block at a height."""
+        by_number = [("eth_getBlockByNumber", [tag, False]) for tag in ("latest", hex(number))]
+        counts = [("eth_getTransactionCount", [account, "latest"]) for account in accounts]
+        newest, at, *nonces = self._rpc.batch([*by_number, *counts])
+        block = self._read("eth_getBlockByNumber", at, maybe(read_block))
+        if block is not None:
+            _check_number(block, number)
+        return Look(
+            self._read("eth_getBlockByNumber", newest, read_block),
+            tuple(self._read("eth_getTransactionCount", nonce, shape.quantity) for nonce in nonces),
+            block,
+        )
 
     # --- transactions
 
@@ -229,6 +255,10 @@ class Chain:
         """Wei."""
         return self._one("eth_getBalance", [address, "latest"], shape.quantity)
 
+    def balances(self, addresses: Sequence[str]) -> list[int]:
+        """Wei."""
+        return self._many("eth_getBalance", [[address, "latest"] for address in addresses], shape.quantity)
+
     def code(self, address: str, block: int | str = "latest") -> bytes:
         """The runtime bytecode of a contract; empty if there is none."""
         return self._one("eth_getCode", [address, _tag(block)], shape.data)
@@ -255,8 +285,8 @@ class Chain:
         """Fees to offer now: twice the base fee and the tip, so that six full blocks can't outrun them.
 
         A chain that names no tip (Besu and others without a fee market) is offered what its gas
-        price leaves above the base fee. A chain without any base fee is offered its gas price, and
-        one whose gas is free (base fee and gas price 0) nothing, whatever tip it suggests.
+        price leaves above the base fee. A chain without any base fee is offered its gas price in a
+        legacy transaction, and one whose gas is free (gas price 0) nothing, whatever tip it suggests.
         """
         block, tip, price = self._rpc.batch(
             [
@@ -267,10 +297,10 @@ class Chain:
         )
         base = self._read("eth_getBlockByNumber", block, read_block).base_fee_per_gas
         gas_price = self._read("eth_gasPrice", price, shape.quantity)
+        if base is None:
+            return Fees(max_fee_per_gas=gas_price)
         if not base and not gas_price:
             return Fees(max_fee_per_gas=0, max_priority_fee_per_gas=0)
-        if base is None:
-            return Fees(max_fee_per_gas=gas_price, max_priority_fee_per_gas=gas_price)
         if isinstance(tip, RpcError) and tip.code == METHOD_NOT_FOUND:
             tip_per_gas = max(gas_price - base, 0)
         else:

@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import rlp
-from eth_account import Account
-from eth_keys.datatypes import PrivateKey, Signature
+from coincurve import PrivateKey
+from eth_hash.auto import keccak
+from eth_keys.datatypes import Signature
 from eth_keys.exceptions import BadSignature
 from eth_utils.address import to_canonical_address, to_checksum_address
-from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
+from rlp.exceptions import DecodingError
+
+from node.chain.fees import Fees
 
 KEY_BYTES = 32
 DIGEST_BYTES = 32
 SIGNATURE_BYTES = 65
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """The number of points of secp256k1: a key is 1 .. CURVE_ORDER - 1."""
+PREPARED_MAX = 4_096
+"""How many keys are kept ready to sign."""
+
+_TYPE_2 = b"\x02"
+_EIP_155 = 35
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,8 @@ def new_key() -> bytes:
 
 def address_of(key: bytes) -> str:
     """The checksummed address of a private key. ValueError if the key is none."""
-    return _private(key).public_key.to_checksum_address()
+    point = _private(key).public_key.format(compressed=False)
+    return to_checksum_address(keccak(point[1:])[-20:])
 
 
 def sign_digest(key: bytes, digest32: bytes) -> bytes:
@@ -50,11 +60,8 @@ def sign_digest(key: bytes, digest32: bytes) -> bytes:
     """
     if len(digest32) != DIGEST_BYTES:
         raise ValueError(f"digest has {len(digest32)} bytes, want {DIGEST_BYTES}")
-    signature = _private(key).sign_msg_hash(digest32)
-    recovery, r, s = signature.vrs
-    if s > CURVE_ORDER // 2:
-        recovery, s = recovery ^ 1, CURVE_ORDER - s
-    return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([27 + recovery])
+    signature = _private(key).sign_recoverable(digest32, hasher=None)
+    return signature[:64] + bytes([27 + signature[64]])
 
 
 def recover(digest: bytes, signature: bytes) -> str:
@@ -86,28 +93,90 @@ def sign_transaction(
     to: str | None,
     data: bytes,
     gas: int,
-    max_fee_per_gas: int,
-    max_priority_fee_per_gas: int,
+    fees: Fees,
     value: int = 0,
 ) -> SignedTransaction:
-    """Sign an EIP-1559 transaction. ``to`` None makes a contract of ``data``; fees are in wei."""
-    fields: dict[str, Any] = {
-        "type": 2,
-        "chainId": chain_id,
-        "nonce": nonce,
-        "data": data,
-        "gas": gas,
-        "maxFeePerGas": max_fee_per_gas,
-        "maxPriorityFeePerGas": max_priority_fee_per_gas,
-        "value": value,
-    }
-    if to is not None:
-        fields["to"] = to
-    _private(key)  # a misshapen key is named here, not deep inside the library
-    signed = Account.sign_transaction(fields, key)
-    return SignedTransaction(raw=bytes(signed.raw_transaction), hash="0x" + bytes(signed.hash).hex())
+    """Sign a transaction, of EIP-1559 or legacy (EIP-155) as the fees are. ``to`` None makes a contract of ``data``."""
+    address = b"" if to is None else to_canonical_address(to)
+    return _signed(key, _Call(chain_id, nonce, gas, address, value, data), fees)
 
 
+def resign(key: bytes, raw: bytes, fees: Fees) -> SignedTransaction:
+    """Sign a transaction that ``sign_transaction`` made again: the same call at the same nonce, with other fees.
+
+    ValueError if ``raw`` is no such transaction.
+    """
+    return _signed(key, _call_of(raw), fees)
+
+
+def call_data(raw: bytes) -> bytes:
+    """The calldata of a transaction that ``sign_transaction`` made; ValueError if ``raw`` is no such transaction."""
+    return _call_of(raw).data
+
+
+def fees_of(raw: bytes) -> Fees:
+    """What a transaction that ``sign_transaction`` made offers; ValueError if ``raw`` is no such transaction."""
+    _call_of(raw)
+    if raw[:1] == _TYPE_2:
+        _, _, tip, highest, *_ = rlp.decode(raw[1:])
+        return Fees(_number(highest), _number(tip))
+    return Fees(_number(rlp.decode(raw)[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What of a transaction its fees leave as it is. ``to`` has 20 bytes, or none for a new contract."""
+
+    chain_id: int
+    nonce: int
+    gas: int
+    to: bytes
+    value: int
+    data: bytes
+
+
+def _signed(key: bytes, call: _Call, fees: Fees) -> SignedTransaction:
+    private = _private(key)
+    what = [call.gas, call.to, call.value, call.data]
+    if fees.is_legacy:
+        fields = [call.nonce, fees.max_fee_per_gas, *what]
+        parity, r, s = _sign(private, keccak(rlp.encode([*fields, call.chain_id, 0, 0])))
+        raw = rlp.encode([*fields, 2 * call.chain_id + _EIP_155 + parity, r, s])
+    else:
+        offered = [fees.max_priority_fee_per_gas, fees.max_fee_per_gas]
+        fields = [call.chain_id, call.nonce, *offered, *what, []]
+        parity, r, s = _sign(private, keccak(_TYPE_2 + rlp.encode(fields)))
+        raw = _TYPE_2 + rlp.encode([*fields, parity, r, s])
+    return SignedTransaction(raw=raw, hash="0x" + keccak(raw).hex())
+
+
+def _call_of(raw: bytes) -> _Call:
+    try:
+        if raw[:1] == _TYPE_2:
+            chain_id, nonce, _, _, gas, to, value, data, access_list, _, _, _ = rlp.decode(raw[1:])
+            chain, plain = _number(chain_id), not access_list
+        else:
+            nonce, _, gas, to, value, data, v, _, _ = rlp.decode(raw)
+            chain, plain = (_number(v) - _EIP_155) // 2, _number(v) >= _EIP_155
+        call = _Call(chain, _number(nonce), _number(gas), to, _number(value), data)
+    except (DecodingError, ValueError, TypeError) as error:
+        raise ValueError(f"not a transaction of this node: {error}") from None
+    if not plain:
+        raise ValueError("not a transaction of this node: it has an access list, or names no chain")
+    return call
+
+
+def _number(word: Any) -> int:
+    return int.from_bytes(word, "big")
+
+
+def _sign(private: PrivateKey, digest: bytes) -> tuple[int, int, int]:
+    """The parity of the point's y, r and s; s is in the lower half of the order."""
+    signature = private.sign_recoverable(digest, hasher=None)
+    return signature[64], int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
+
+
+@lru_cache(maxsize=PREPARED_MAX)
 def _private(key: bytes) -> PrivateKey:
     if len(key) != KEY_BYTES or not 0 < int.from_bytes(key, "big") < CURVE_ORDER:
         raise ValueError("a private key is 32 bytes, from 1 to the order of secp256k1 - 1")

@@ -1,8 +1,8 @@
 """One seam for every chain: JSON-RPC itself.
 
-``HttpRpc`` reaches a network over HTTP, ``EmbeddedChain`` (embedded.py) answers in the process.
-Both take batches of ``(method, params)`` and give JSON values back; ``Chain`` (rpc.py) makes
-typed values of them.
+``HttpRpc`` reaches a network over HTTP, ``WebSocketRpc`` (websocket.py) over a WebSocket, and
+``EmbeddedChain`` (embedded.py) answers in the process. All take batches of ``(method, params)`` and
+give JSON values back; ``Chain`` (rpc.py) makes typed values of them.
 
 HttpRpc speaks HTTP through ``requests`` and not through web3's HTTPProvider: a batch there
 draws its ids from a counter that the caller doesn't see, sorts the answers and pairs them by
@@ -72,13 +72,73 @@ class JsonRpc(Protocol):
         """Give back sockets and files. No call may follow."""
 
 
+class NotAnAnswer(Exception):
+    """What an endpoint said answers no request; the message goes on from the endpoint's name."""
+
+
+def endpoint_name(url: str) -> str:
+    """How messages name an endpoint: scheme, host and port, since its path and password may be secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+
+
+def request_of(calls: Sequence[Call], first: int) -> bytes:
+    """The JSON of one request, the calls numbered from ``first`` on. One call alone goes as an object."""
+    bodies = [
+        {"jsonrpc": "2.0", "id": first + place, "method": method, "params": params}
+        for place, (method, params) in enumerate(calls)
+    ]
+    return json.dumps(bodies[0] if len(bodies) == 1 else bodies, separators=(",", ":")).encode()
+
+
+def json_of(raw: bytes) -> Any:
+    """What an endpoint said, as a JSON value. Raises NotAnAnswer if it is none."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise NotAnAnswer(f"answered {excerpt(raw)}, want JSON") from error
+
+
+def results_of(answer: Any, first: int, count: int) -> list[Any]:
+    """The results (or RpcErrors) of one request in the order of its calls: by their ids, never by their places.
+
+    Raises NotAnAnswer unless each of the ``count`` ids from ``first`` on is answered, once, and no other.
+    """
+    if isinstance(answer, dict):
+        if count > 1 or answer.get("id") is None:
+            # one object for a batch, or no id, means that the request as a whole was refused
+            refusal = _error_of(answer.get("error"))
+            if refusal is None:
+                raise NotAnAnswer(f"answered one object for {count} calls, without an error")
+            raise NotAnAnswer(f"refused the request: {refusal}")
+        answer = [answer]
+    if not isinstance(answer, list):
+        raise NotAnAnswer(f"answered a JSON {type(answer).__name__}, want an object or an array")
+    results: dict[int, Any] = {}
+    for item in answer:
+        number = item.get("id") if isinstance(item, dict) else None
+        if type(number) is not int or not first <= number < first + count or number in results:
+            raise NotAnAnswer(f"answered with an id that wasn't asked for, or twice: {_short(number)}")
+        if "error" in item and item["error"] is not None:
+            found = _error_of(item["error"])
+            if found is None:
+                raise NotAnAnswer("answered an error without code and message")
+            results[number] = found
+        elif "result" in item:
+            results[number] = item["result"]
+        else:
+            raise NotAnAnswer("answered neither result nor error")
+    if len(results) != count:
+        raise NotAnAnswer(f"answered {len(results)} of {count} calls")
+    return [results[first + place] for place in range(count)]
+
+
 class HttpRpc:
     """JSON-RPC over HTTP(S) POST. Sends what it is given once: it never retries and follows no redirect.
 
     ``timeout_seconds`` bounds each request as a whole, of at most 100 calls each. A single call is
     sent as an object, not as an array, since some endpoints refuse batches. Neither proxies nor
-    passwords are taken from the environment: the endpoint that was named is the one that is asked. ``name`` is its URL
-    as messages show it, without path and password, which may be secret.
+    passwords are taken from the environment: the endpoint that was named is the one that is asked.
     """
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
@@ -88,7 +148,7 @@ class HttpRpc:
         if timeout_seconds <= 0:
             raise ValueError(f"timeout is {timeout_seconds} seconds, want > 0")
         self._url = url
-        self.name = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+        self._name = endpoint_name(url)
         self._timeout_seconds = timeout_seconds
         self._idle: list[requests.Session] = []
         self._lock = threading.Lock()
@@ -113,47 +173,11 @@ class HttpRpc:
         with self._lock:
             first = self._last_id + 1
             self._last_id += len(calls)
-        bodies = [
-            {"jsonrpc": "2.0", "id": first + place, "method": method, "params": params}
-            for place, (method, params) in enumerate(calls)
-        ]
-        sent = bodies[0] if len(bodies) == 1 else bodies
-        raw = self._post(json.dumps(sent, separators=(",", ":")).encode())
+        raw = self._post(request_of(calls, first))
         try:
-            answer = json.loads(raw)
-        except (ValueError, RecursionError) as error:
-            raise self._unavailable(f"answered {_excerpt(raw)}, want JSON") from error
-        return self._by_id(answer, first, len(calls))
-
-    def _by_id(self, answer: Any, first: int, count: int) -> list[Any]:
-        """Put the answers into the order of the calls: by their ids, never by their places."""
-        if isinstance(answer, dict):
-            if count > 1 or answer.get("id") is None:
-                # one object for a batch, or no id, means that the request as a whole was refused
-                found = _error_of(answer.get("error"))
-                if found is None:
-                    raise self._unavailable(f"answered one object for {count} calls, without an error")
-                raise self._unavailable(f"refused the request: {found}")
-            answer = [answer]
-        if not isinstance(answer, list):
-            raise self._unavailable(f"answered a JSON {type(answer).__name__}, want an object or an array")
-        results: dict[int, Any] = {}
-        for item in answer:
-            number = item.get("id") if isinstance(item, dict) else None
-            if type(number) is not int or not first <= number < first + count or number in results:
-                raise self._unavailable(f"answered with an id that wasn't asked for, or twice: {number!r}")
-            if "error" in item and item["error"] is not None:
-                found = _error_of(item["error"])
-                if found is None:
-                    raise self._unavailable("answered an error without code and message")
-                results[number] = found
-            elif "result" in item:
-                results[number] = item["result"]
-            else:
-                raise self._unavailable("answered neither result nor error")
-        if len(results) != count:
-            raise self._unavailable(f"answered {len(results)} of {count} calls")
-        return [results[first + place] for place in range(count)]
+            return results_of(json_of(raw), first, len(calls))
+        except NotAnAnswer as fault:
+            raise self._unavailable(str(fault)) from fault
 
     def _post(self, body: bytes) -> bytes:
         """Send one request and read its answer, both within the timeout and the answer within its bound."""
@@ -180,13 +204,13 @@ class HttpRpc:
                         raise self._unavailable(f"took more than {self._timeout_seconds:g} seconds")
                 raw = b"".join(chunks)
                 if response.status_code != 200:
-                    raise self._unavailable(f"answered HTTP {response.status_code}: {_excerpt(raw)}")
+                    raise self._unavailable(f"answered HTTP {response.status_code}: {excerpt(raw)}")
         except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
             session.close()
             raise self._unavailable(f"took more than {self._timeout_seconds:g} seconds") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             session.close()
-            raise self._unavailable(f"can't be reached ({_reason(error)})") from error
+            raise self._unavailable(f"can't be reached ({reason_of(error)})") from error
         except BaseException:
             session.close()
             raise
@@ -212,8 +236,7 @@ class HttpRpc:
         session.close()
 
     def _unavailable(self, what: str) -> ChainUnavailable:
-        # the URL's path and password may be secret: only scheme, host and port are named
-        return ChainUnavailable(f"chain endpoint {self.name} {what}")
+        return ChainUnavailable(f"chain endpoint {self._name} {what}")
 
 
 def _error_of(value: Any) -> RpcError | None:
@@ -226,8 +249,8 @@ def _error_of(value: Any) -> RpcError | None:
     return RpcError(code, message, value.get("data"))
 
 
-def _reason(error: BaseException) -> str:
-    """Why a request failed, without the URL that the library's own message would tell."""
+def reason_of(error: BaseException) -> str:
+    """Why an endpoint wasn't reached, without the URL that the library's own message would tell."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
@@ -236,7 +259,12 @@ def _reason(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _excerpt(raw: bytes, length_max: int = 120) -> str:
+def excerpt(raw: bytes, length_max: int = 120) -> str:
     """The beginning of what an endpoint answered, fit for a message of one line."""
     text = " ".join(raw[: length_max + 1].decode("utf-8", "replace").split())
     return repr(text if len(raw) <= length_max else text[:length_max] + "…")
+
+
+def _short(value: Any, length_max: int = 120) -> str:
+    text = repr(value)
+    return text if len(text) <= length_max else text[:length_max] + "…"

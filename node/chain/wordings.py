@@ -22,6 +22,9 @@ class RefusalKind(StrEnum):
     UNDERPRICED = "underpriced"
     NO_FUNDS = "no funds"
     GAS = "gas"
+    POOL_FULL = "pool full"
+    OVERSIZED = "oversized"
+    WRONG_CHAIN = "wrong chain"
     REJECTED = "rejected"
 
 
@@ -39,6 +42,9 @@ _REFUSALS: tuple[tuple[re.Pattern[str], RefusalKind], ...] = tuple(
         (r"nonce (is )?too low|nonce below|invalid nonce.*low", RefusalKind.NONCE_TOO_LOW),
         (r"nonce (is )?too (high|distant|far)|nonce gap|exceeds next nonce", RefusalKind.NONCE_TOO_HIGH),
         (r"insufficient (funds|balance)|upfront.?cost|enough funds", RefusalKind.NO_FUNDS),
+        (r"invalid chain ?id|wrong ?chain|incorrect chain|chain ?id .*mismatch", RefusalKind.WRONG_CHAIN),
+        (r"pool is full|pool full|pool limit|too many (pending|transactions)", RefusalKind.POOL_FULL),
+        (r"oversized|(transaction|tx) (size|too large)", RefusalKind.OVERSIZED),
         (
             r"underpriced|(max )?fee per gas (is )?(less|lower|too low)|fee too low|"
             r"gas ?price.*(low|below|less)|maxFeePerGas.*(low|less)",

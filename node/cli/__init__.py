@@ -14,6 +14,7 @@ from node.cli.admin import admin
 from node.cli.audit import audit
 from node.cli.demo import play_demo
 from node.cli.files import files
+from node.cli.proof import proof
 from node.cli.serve import serve
 from node.errors import SetupError, VTraceError
 
@@ -45,5 +46,5 @@ def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
 
 
-for _command in (serve, audit, play_demo, files, admin):
+for _command in (serve, audit, proof, play_demo, files, admin):
     main.add_command(_command)

@@ -26,7 +26,8 @@ def admin_create(data_dir: Path, master_key: Path | None, phone: str, nickname: 
     """Make an admin; prints the username."""
     from node.domain.roles import Role
 
-    user = people_of(data_dir, master_key).register(phone, nickname, password, Role.ADMIN)
+    people = people_of(data_dir, master_key)
+    user = people.register(people.newcomer(phone, nickname, password), Role.ADMIN)
     click.echo(user.username)
 
 

@@ -211,6 +211,7 @@ def _could_not_check(why: str, *, as_json: bool) -> int:
 def _chain(rpcs: Sequence[str], opened: ExitStack) -> tuple[ChainView, list[str]]:
     """The chain by its endpoints, and what they are called: URLs without path and password, numbered if several."""
     from node.chain.rpc import Chain, HttpRpc
+    from node.chain.transport import endpoint_name
     from node.flow.audit import AgreedChain
 
     endpoints = []
@@ -222,7 +223,7 @@ def _chain(rpcs: Sequence[str], opened: ExitStack) -> tuple[ChainView, list[str]
         except ValueError as fault:
             raise SetupError(f"--rpc {rpc}: {fault}") from fault
         opened.callback(endpoint.close)
-        name = endpoint.name if len(rpcs) == 1 else f"endpoint {number} ({endpoint.name})"
+        name = endpoint_name(rpc) if len(rpcs) == 1 else f"endpoint {number} ({endpoint_name(rpc)})"
         endpoints.append((name, Chain(endpoint)))
     names = [name for name, _ in endpoints]
     return (endpoints[0][1] if len(endpoints) == 1 else AgreedChain(endpoints)), names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,20 @@ class Size(click.ParamType[int]):
             self.fail(f"{value}: want a number of bytes such as 1048576, 512MiB or 1GiB", param, ctx)
         scale: int = 1024 ** " KMG".index(found[2] or " ")
         return int(found[1]) * scale
+
+
+class Gwei(click.ParamType[int]):
+    """An amount in gwei, as wei."""
+
+    name = "gwei"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """``1.5`` as 1500000000."""
+        if isinstance(value, int):
+            return value
+        if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", value.strip(), re.ASCII):
+            self.fail(f"{value}: want gwei such as 30 or 0.5", param, ctx)
+        return int(Decimal(value.strip()) * 10**9)
 
 
 DATA_DIR = option(

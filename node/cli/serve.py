@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from node.cli.options import DATA_DIR, MASTER_KEY, Size, option
-from node.config import EMBEDDED, SQLITE, Config
+from node.cli.options import DATA_DIR, MASTER_KEY, Gwei, Size, option
+from node.config import BACKLOG_MAX, BUMP_AFTER_SECONDS, EMBEDDED, SQLITE, Config
 from node.errors import SetupError
 
 WAKE_SECONDS = 1.0
@@ -24,7 +24,7 @@ WAKE_SECONDS = 1.0
     "--chain",
     default=EMBEDDED,
     show_default=True,
-    help="embedded, or the URL of an EVM network's JSON-RPC.",
+    help="embedded, or the URL of an EVM network's JSON-RPC: http(s)://…, or ws(s)://… to be told of new blocks.",
 )
 @option(
     "--ipfs",
@@ -44,7 +44,27 @@ WAKE_SECONDS = 1.0
 @option(
     "--signer-key",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File with the key (64 hex digits) of the account that pays. Default: one made at first start.",
+    multiple=True,
+    help="File with the key (64 hex digits) of an account that pays; again for more lanes. "
+    "Default: keys made at first start.",
+)
+@option(
+    "--signers", type=int, help="Lanes that send side by side, each with its key. Default: as many as --signer-key."
+)
+@option(
+    "--bump-after",
+    type=float,
+    default=BUMP_AFTER_SECONDS,
+    show_default=True,
+    help="Seconds after which a transaction that no block takes is signed again with higher fees.",
+)
+@option("--max-fee", type=Gwei(), help="The most to offer for a unit of gas, in gwei. Default: no limit.")
+@option(
+    "--backlog-max",
+    type=int,
+    default=BACKLOG_MAX,
+    show_default=True,
+    help="Transactions that may wait for the chain until callers are told to try again later.",
 )
 @option(
     "--models",
@@ -62,7 +82,11 @@ def serve(
     db: str,
     confirmations: int | None,
     master_key: Path | None,
-    signer_key: Path | None,
+    signer_key: tuple[Path, ...],
+    signers: int | None,
+    bump_after: float,
+    max_fee: int | None,
+    backlog_max: int,
     models: Path | None,
 ) -> None:
     """Run a node until SIGTERM or SIGINT.
@@ -79,7 +103,11 @@ def serve(
         chain=chain,
         confirmations=confirmations,
         master_key=master_key,
-        signer_key=signer_key,
+        signer_keys=signer_key,
+        signers=signers,
+        bump_after=bump_after,
+        fee_max_wei=max_fee,
+        backlog_max=backlog_max,
         models=models,
         ipfs=ipfs,
         upload_bytes_max=upload_max,

@@ -21,6 +21,7 @@ TEXT_BYTES_MAX = 16_384
 LIST_ROWS_DEFAULT = 20
 LIST_ROWS_MAX = 1_000
 GOODS_PER_CALL_MAX = 10_000
+IDEMPOTENCY_KEY_LENGTH_MAX = 128
 PRODUCT_TIME_AHEAD_MAX_MICROS = 86_400 * 1_000_000
 
 _PHONE = re.compile(r"1[3-9][0-9]{9}")
@@ -127,6 +128,13 @@ def page(offset: int, limit: int, reason: Reason = Reason.INVALID_PARAMS) -> tup
     if not 0 <= limit <= LIST_ROWS_MAX:
         raise invalid("limit", limit, f"0 to {LIST_ROWS_MAX}", reason)
     return offset, limit or LIST_ROWS_DEFAULT
+
+
+def idempotency_key(field: str, value: str) -> str:
+    """The name that a caller gives a call: 1 to IDEMPOTENCY_KEY_LENGTH_MAX printable ASCII characters."""
+    if not (1 <= len(value) <= IDEMPOTENCY_KEY_LENGTH_MAX and value.isascii() and value.isprintable()):
+        raise invalid(field, value, f"1 to {IDEMPOTENCY_KEY_LENGTH_MAX} printable ASCII characters")
+    return value
 
 
 def form(field: str, value: bytes) -> bytes:

@@ -93,7 +93,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class CircRecord:
-    """One circ of one goods, as it is answered. ``times`` is None for a failed circ."""
+    """One circ of one goods, as it is answered. A failed circ has no ``times``, and the ``reason`` why."""
 
     id: int
     goods_id: int
@@ -106,6 +106,7 @@ class CircRecord:
     tx_hash: str | None
     times: int | None
     status: CircStatus
+    reason: str = ""
 
 
 class TxKind(StrEnum):
@@ -118,7 +119,10 @@ class TxKind(StrEnum):
 
 
 class TxState(StrEnum):
-    """How far a transaction is on its way."""
+    """How far a transaction is on its way: signed → sent → mined → final or reverted.
+
+    A fork leads back to signed, and so does signing again with higher fees; what it was before is then replaced.
+    """
 
     SIGNED = "signed"
     SENT = "sent"
@@ -128,11 +132,16 @@ class TxState(StrEnum):
 
 
 UNMINED = (TxState.SIGNED, TxState.SENT)
+UNFINISHED = (*UNMINED, TxState.MINED)
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxTx:
-    """A signed transaction of the outbox; ``tx_hash`` is ``0x`` + 64 hex digits."""
+    """A signed transaction of the outbox. Hashes are ``0x`` + 64 hex digits.
+
+    ``tx_hash`` is the one that it was first known by, ``live_hash`` that of ``raw``: they differ once it was signed
+    again, at ``signed_at``.
+    """
 
     id: int
     signer: str
@@ -140,6 +149,35 @@ class OutboxTx:
     kind: TxKind
     raw: bytes
     tx_hash: str
+    live_hash: str
+    signed_at: int
     state: TxState
     block_number: int | None
     block_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MinedTx:
+    """A transaction of the outbox and the block that holds it.
+
+    ``mined_hash`` is the transaction that did its work: itself, as it was first or when it was signed again, or
+    somebody else's that carried the same circ.
+    """
+
+    id: int
+    state: TxState
+    block_number: int
+    block_hash: str
+    mined_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """A signer and what was last seen of it; ``balance`` is in wei, ``trouble`` empty while there is none."""
+
+    signer: str
+    is_open: bool
+    next_nonce: int | None
+    nonce_on_chain: int | None
+    balance: int | None
+    trouble: str

@@ -12,7 +12,7 @@ from node.domain.records import Actor, TxKind, User
 from node.domain.roles import rights_of
 from node.errors import Reason, VTraceError
 from node.flow.ledger import Ledger
-from node.store import circs
+from node.store import circs, outbox
 from node.store.seal import Seal
 
 
@@ -61,8 +61,12 @@ class Actors:
         if actor.rights == rights:
             return actor
         data = contract.set_rights_data(actor.id, rights)
-        self._ledger.enrol(TxKind.SET_RIGHTS, data, SET_RIGHTS_GAS)
-        circs.change_rights(actor.id, rights)
+
+        def stands_on() -> list[int]:
+            return [*outbox.unfinished_by(actor.id), *circs.stood_on([], [actor.id])]
+
+        stored = self._ledger.enrol(TxKind.SET_RIGHTS, data, SET_RIGHTS_GAS, stands_on)
+        circs.change_rights(actor.id, rights, stored.outbox_id)
         return replace(actor, rights=rights)
 
 

@@ -1,8 +1,8 @@
 """The confirmer: follows the chain's head and settles what it holds.
 
-A transaction is final once ``confirmations`` blocks stand on it, its own counted. Until then a fork can take
-it out again, or the chain can lose it from its pool: then it is sent again, and nothing that was answered is
-lost. Nonces go up, so the oldest transaction that no block holds tells how all behind it are.
+A transaction is final once ``confirmations`` blocks stand on it, its own counted. Until then, and for some depth
+beyond, a fork can take it out again, or the chain can lose it from its pool: then it is sent again, and nothing that
+was answered is lost.
 """
 
 from __future__ import annotations
@@ -13,44 +13,44 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from node.chain import contract
-from node.chain.rpc import Block, Chain, Receipt
-from node.domain.model import CircStatus
-from node.domain.records import OutboxTx, TxKind, TxState
+from node.chain.rpc import Block, Chain, ChainUnavailable, Look, Receipt
+from node.clock import Clock
+from node.domain.records import UNMINED, MinedTx, OutboxTx, TxKind, TxState
+from node.flow.forks import Forks
 from node.flow.ledger import Ledger
+from node.flow.refused import why
 from node.flow.worker import LedgerFault
-from node.store import circs, outbox
+from node.store import circs, outbox, progress
 from node.store.db import Store
 
 LOOK_MAX = 1_000
-RESEND_HEADS = 20
-"""Blocks that may pass the oldest transaction by before it is sent again."""
-UNKNOWN_SECONDS = 5.0
-"""How long the oldest may be in no block until the chain is asked whether it has it at all."""
 CARRIED_BLOCKS_MAX = 10_000
 """How far back a reverted circ is looked for in somebody else's transaction."""
-FEES_SECONDS = 5.0
-"""How old the fees of the next transaction may be while nothing is on its way."""
+CONTRADICTION_SECONDS = 10.0
+"""How long a nonce must look used by somebody else: an endpoint may know of a block before its receipts."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Oldest:
-    """The oldest transaction that was sent and is in no block, and when it was first seen so."""
+class _News:
+    """A transaction, the receipt of one of its hashes, and for a reverted one why, or who carried its circ."""
 
-    tx_id: int
-    head: int
-    seconds: float
+    tx: OutboxTx
+    receipt: Receipt
+    carrier: str | None = None
+    reason: str = ""
 
 
 class Confirmer:
-    """Settles what the chain holds. ``step`` is one look at the head."""
+    """Settles what the chain holds. ``step`` is one look at the head; ``resend`` wakes the sender."""
 
     def __init__(
         self,
         store: Store,
         chain: Chain,
         ledger: Ledger,
+        clock: Clock,
         *,
         confirmations: int,
         resend: Callable[[], None],
@@ -58,104 +58,128 @@ class Confirmer:
         self._store = store
         self._chain = chain
         self._ledger = ledger
+        self._clock = clock
         self._confirmations = confirmations
         self._resend = resend
-        self._oldest: _Oldest | None = None
-        self._fees_seconds = time.monotonic()
+        self._forks = Forks(store, chain, clock, confirmations=confirmations)
+        self._head = ""
+        self._contradicted: dict[int, float] = {}
 
     def step(self) -> bool:
-        """Settle the oldest unfinished transactions; answers whether more may be settled at once."""
-        waiting = outbox.in_state([TxState.SENT, TxState.MINED], LOOK_MAX)
-        if waiting or time.monotonic() - self._fees_seconds >= FEES_SECONDS:
-            self._ledger.fees = self._chain.fees()
-            self._fees_seconds = time.monotonic()
-        if not waiting:
-            return False
-        head = self._chain.head()
-        receipts = self._chain.receipts([tx.tx_hash for tx in waiting])
-        missing = [tx for tx, receipt in zip(waiting, receipts, strict=True) if receipt is None]
-        lost = missing if self._are_lost(missing, head) else []
-        news = [
-            (tx, receipt)
-            for tx, receipt in zip(waiting, receipts, strict=True)
-            if receipt is not None and self._is_news(tx, receipt, head)
-        ]
-        carriers = self._carriers(news)
-        settled = 0
-        with self._store.write():
-            for tx, receipt in news:
-                settled += self._settle(tx, receipt, head, carriers.get(tx.id))
-            outbox.mark([tx.id for tx in lost], TxState.SIGNED)
-        if lost:
-            log.warning("%d transactions are in no block: sending them again", len(lost))
-            self._resend()
-        return settled == LOOK_MAX
+        """Settle what is mined; answers whether more may be settled at once."""
+        with self._store.write():  # so that nothing is enrolled between counting and remembering
+            self._ledger.waiting = outbox.count(UNMINED)
+        try:
+            self._ledger.identity.check()
+            return self._look()
+        except ChainUnavailable:
+            self._ledger.identity.doubt()
+            raise
 
-    def _are_lost(self, missing: Sequence[OutboxTx], head: Block) -> bool:
-        """Whether what is in no block must be sent again: after a fork, or when the oldest gets nowhere."""
-        oldest, self._oldest = self._oldest, None
-        if not missing or any(tx.state is TxState.MINED for tx in missing):
-            return bool(missing)
-        if oldest is None or oldest.tx_id != missing[0].id:
-            self._oldest = _Oldest(missing[0].id, head.number, time.monotonic())
+    def _look(self) -> bool:
+        lanes = outbox.lanes_with([TxState.SENT])
+        look = self._chain.look(lanes, self._forks.last)
+        if self._forks.is_lagging(look):
             return False
-        if head.number - oldest.head >= RESEND_HEADS:
-            return True
-        if time.monotonic() - oldest.seconds >= UNKNOWN_SECONDS:
-            (known,) = self._chain.transactions([missing[0].tx_hash])
-            if known is None:
-                return True
-        self._oldest = oldest
-        return False
+        if self._forks.follow(look):
+            self._resend()
+        sent = [
+            tx
+            for lane, nonce in zip(lanes, look.nonces, strict=True)
+            for tx in outbox.in_lane(lane, TxState.SENT, LOOK_MAX, below_nonce=nonce)
+        ]
+        deep = outbox.mined_up_to(look.head.number - self._confirmations + 1, LOOK_MAX)
+        news = [self._explained(each, look.head) for each in self._news(sent, deep)]
+        if news or look.head.hash != self._head:
+            self._write(news, look)
+        return len(sent) >= LOOK_MAX or len(deep) == LOOK_MAX
+
+    def _news(self, sent: Sequence[OutboxTx], deep: Sequence[OutboxTx]) -> list[_News]:
+        """What the chain has receipts for. What else was sent at a nonce that is used up is under suspicion."""
+        asked = [*sent, *deep]
+        receipts = self._chain.receipts([tx.live_hash for tx in asked])
+        missing = [tx.id for tx, receipt in zip(asked, receipts, strict=True) if receipt is None]
+        before = outbox.replaced(missing) if missing else {}
+        news = []
+        for tx, receipt in zip(asked, receipts, strict=True):
+            found = receipt or next((other for other in self._chain.receipts(before.get(tx.id, [])) if other), None)
+            if found is not None:
+                news.append(_News(tx, found))
+                self._contradicted.pop(tx.id, None)
+            elif tx.state is TxState.SENT:
+                self._suspect(tx)
+        return news
+
+    def _suspect(self, tx: OutboxTx) -> None:
+        since = self._contradicted.setdefault(tx.id, time.monotonic())
+        if time.monotonic() - since >= CONTRADICTION_SECONDS:
+            raise LedgerFault(
+                f"nonce {tx.nonce} of signer {tx.signer} was used by another transaction than {tx.tx_hash}: "
+                "this key must sign for this node alone"
+            )
 
     def _is_deep(self, receipt: Receipt, head: Block) -> bool:
         return head.number - receipt.block_number + 1 >= self._confirmations
 
-    def _is_news(self, tx: OutboxTx, receipt: Receipt, head: Block) -> bool:
-        """Whether the index has to learn something of a mined transaction: its block, or that it is final."""
-        return self._is_deep(receipt, head) or (tx.state, tx.block_hash) != (TxState.MINED, receipt.block_hash)
+    def _explained(self, news: _News, head: Block) -> _News:
+        """A reverted circ with the transaction that carried it, or else with the reason once it is deep."""
+        if news.receipt.status or news.tx.kind is not TxKind.CIRC:
+            return news
+        carrier = self._carrier(news.tx, news.receipt)
+        if carrier is not None or not self._is_deep(news.receipt, head):
+            return _News(news.tx, news.receipt, carrier)
+        return _News(news.tx, news.receipt, None, why(self._chain, self._ledger.contract, news.tx, news.receipt))
 
-    def _carriers(self, news: Sequence[tuple[OutboxTx, Receipt]]) -> dict[int, str]:
-        """Reverted circs that the contract took all the same, by row: the transactions that carried them.
+    def _carrier(self, tx: OutboxTx, receipt: Receipt) -> str | None:
+        """The transaction that carried a circ that the contract took all the same.
 
         Anyone may send what an operator signed. Whoever copies a waiting circ and is mined first makes the
         node's own transaction revert; the salt makes the digest this circ's own, so its event tells.
         """
-        found: dict[int, str] = {}
-        for tx, receipt in news:
-            if receipt.status or tx.kind is not TxKind.CIRC:
-                continue
-            operator, digest = circs.signed(tx.id)
-            topics = [contract.CIRCULATED_TOPIC, operator.to_bytes(32, "big")]
-            first = max(0, receipt.block_number - CARRIED_BLOCKS_MAX)
-            for entry in self._chain.logs(self._ledger.contract, topics, first, receipt.block_number):
-                event = contract.decode_log(entry.topics, entry.data)
-                if isinstance(event, contract.Circulated) and event.circ.form_digest == digest:
-                    found[tx.id] = entry.tx_hash
-        return found
+        operator, digest = circs.signed(tx.id)
+        topics = [contract.CIRCULATED_TOPIC, operator.to_bytes(32, "big")]
+        first = max(0, receipt.block_number - CARRIED_BLOCKS_MAX)
+        for entry in self._chain.logs(self._ledger.contract, topics, first, receipt.block_number):
+            event = contract.decode_log(entry.topics, entry.data)
+            if isinstance(event, contract.Circulated) and event.circ.form_digest == digest:
+                return entry.tx_hash
+        return None
 
-    def _settle(self, tx: OutboxTx, receipt: Receipt, head: Block, carrier: str | None) -> bool:
-        mined_hash = carrier or tx.tx_hash
-        if not self._is_deep(receipt, head):
-            outbox.mark_mined(tx.id, TxState.MINED, receipt.block_number, receipt.block_hash, mined_hash)
-            return False
-        state = TxState.FINAL if receipt.status else TxState.REVERTED
-        outbox.mark_mined(tx.id, state, receipt.block_number, receipt.block_hash, mined_hash)
+    def _write(self, news: Sequence[_News], look: Look) -> None:
+        with self._store.write():
+            outbox.mark_mined([self._mined(each, look.head) for each in news])
+            final = [each for each in news if self._is_deep(each.receipt, look.head)]
+            circs.succeed([n.tx.id for n in final if n.tx.kind is TxKind.CIRC and (n.receipt.status or n.carrier)])
+            for each in final:
+                self._settle(each)
+            progress.note(
+                self._clock(),
+                head=str(look.head.number),
+                head_hash=look.head.hash,
+                confirmed=str(max(0, look.head.number - self._confirmations + 1)),
+            )
+            self._ledger.waiting = outbox.count(UNMINED)
+        self._head = look.head.hash
+        if final and not self._ledger.lanes.is_one:
+            self._resend()  # what waited for them in other lanes
+
+    def _mined(self, news: _News, head: Block) -> MinedTx:
+        receipt = news.receipt
+        done = TxState.FINAL if receipt.status else TxState.REVERTED
+        state = done if self._is_deep(receipt, head) else TxState.MINED
+        return MinedTx(news.tx.id, state, receipt.block_number, receipt.block_hash, news.carrier or receipt.tx_hash)
+
+    def _settle(self, news: _News) -> None:
+        tx, receipt = news.tx, news.receipt
         if tx.kind is TxKind.CIRC:
-            self._settle_circ(tx, is_taken=receipt.status or carrier is not None)
+            if not receipt.status and news.carrier is None:
+                failed = circs.fail(tx.id, news.reason)
+                if failed:  # else it stood on a circ that failed before, and was told with that one
+                    log.error("circ %s: %s; %d circs failed with it", tx.tx_hash, news.reason, len(failed) - 1)
         elif not receipt.status:
             raise LedgerFault(f"the chain refused {tx.kind.value} in {tx.tx_hash}: look at the contract's roles")
         elif tx.kind is TxKind.REGISTER_ACTOR:
             self._check_actor(tx, receipt)
-        return True
-
-    def _settle_circ(self, tx: OutboxTx, *, is_taken: bool) -> None:
-        if is_taken:
-            circs.settle(tx.id, CircStatus.SUCCESS)
-            return
-        failed = circs.fail(tx.id)
-        if failed:  # else it stood on a circ that failed before, and was told with that one
-            log.error("circ %s was reverted; %d circs failed with it", tx.tx_hash, len(failed) - 1)
 
     def _check_actor(self, tx: OutboxTx, receipt: Receipt) -> None:
         expected = circs.actor_registered_by(tx.id)

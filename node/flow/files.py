@@ -6,6 +6,7 @@ import errno
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from node.clock import Clock
 from node.domain.files import Described, FileRecord
@@ -19,6 +20,7 @@ from node.store import files
 from node.store.db import Store
 
 RETRY_SECONDS = 5
+T = TypeVar("T")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 log = logging.getLogger(__name__)
@@ -61,11 +63,17 @@ class Files:
         self._keeper.recover(files.is_recorded)
 
     def upload(
-        self, caller: User, said: Described, content: Iterable[bytes], is_there: Callable[[], bool]
-    ) -> FileRecord:
+        self,
+        caller: User,
+        said: Described,
+        content: Iterable[bytes],
+        is_there: Callable[[], bool],
+        recorded: Callable[[FileRecord, Callable[[], None]], T],
+    ) -> T:
         """Keep a stream of bytes under its CID; a fault of whatever kind keeps nothing of it.
 
         ``is_there`` tells whether the uploader still waits for the answer, asked once the stream has ended.
+        ``recorded`` is given the file and the function that writes it to the index, and makes the answer.
         """
         head = bytearray()
         part = self._stage(self._bounded(content, head))
@@ -81,18 +89,23 @@ class Files:
         )
 
         def remember() -> None:
-            if not is_there():
-                raise Broken
             with self._store.write():
                 files.add(record, fresh(caller).id)
 
+        answers: list[T] = []
+
+        def decide() -> None:
+            if not is_there():
+                raise Broken
+            answers.append(recorded(record, remember))
+
         try:
-            self._keeper.keep(part, remember)
+            self._keeper.keep(part, decide)
         except BaseException as fault:
             self._keeper.discard(part)
             _raise_told(fault)
             raise
-        return record
+        return answers[0]
 
     def find(self, cid: str) -> FileRecord | None:
         """A file that was uploaded to this node."""

@@ -1,4 +1,4 @@
-"""The node's place on the chain: which chain, which contract, which signer, and the next nonce.
+"""The node's place on the chain: which chain, which contract, which signers, and the next nonces.
 
 The contract is deployed by the first transaction of the outbox. Its address follows from signer and nonce,
 so it is known, and remembered, before anything is sent.
@@ -6,20 +6,22 @@ so it is known, and remembered, before anything is sent.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from node.chain import contract, signer
+from node.chain.fees import Fees
 from node.chain.gas import DEPLOY_GAS, GAS_MAX
-from node.chain.rpc import Chain, Fees
-from node.domain.records import TxKind, TxState
+from node.chain.rpc import Chain
+from node.clock import Clock
+from node.domain.records import UNMINED, TxKind
 from node.errors import Reason, SetupError, Status, VTraceError
-from node.store import keys, outbox
+from node.flow.identity import Identity
+from node.flow.lanes import Lanes, Place
+from node.store import outbox, progress
 from node.store.db import Store, claim
-from node.store.seal import Seal
 
-BACKLOG_MAX = 20_000
 RETRY_SECONDS = 5
-SIGNER_KEY = "signer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,109 +33,144 @@ class Stored:
 
 
 class Ledger:
-    """Signs the node's transactions into the outbox. ``enrol`` runs inside ``Store.write()``."""
+    """Signs the node's transactions into the outbox. ``enrol`` runs inside ``Store.write()``.
 
-    def __init__(self, *, chain_id: int, address: str, signer_key: bytes, gas_max: int, fees: Fees) -> None:
+    ``fees`` are what a transaction offers now, ``waiting`` how many no block holds yet; the confirmer keeps both
+    up to date.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        chain_id: int,
+        address: str,
+        lanes: Lanes,
+        first_nonces: dict[str, int],
+        gas_max: int,
+        fees: Fees,
+        clock: Clock,
+        backlog_max: int,
+    ) -> None:
+        self.identity = identity
         self.chain_id = chain_id
         self.contract = address
+        self.lanes = lanes
         self.gas_max = gas_max
         self.fees = fees
-        self._signer_key = signer_key
-        self.signer = signer.address_of(signer_key)
+        self.waiting = outbox.count(UNMINED)
+        self._first_nonces = first_nonces
+        self._clock = clock
+        self._backlog_max = backlog_max
 
-    def enrol(self, kind: TxKind, data: bytes, gas: int, first_nonce: int | None = None) -> Stored:
-        """Sign a call of the contract (or its deployment) at the signer's next nonce and store it."""
-        nonce = outbox.next_nonce(self.signer)
+    def enrol(self, kind: TxKind, data: bytes, gas: int, stands_on: Callable[[], Collection[int]] = tuple) -> Stored:
+        """Sign a call of the contract (or its deployment) at a lane's next nonce and store it.
+
+        ``stands_on`` tells the transactions that must reach the chain before this one; it is asked only where the
+        order of nonces does not see to that.
+        """
+        place = self._place(kind, stands_on)
+        nonce = outbox.next_nonce(place.signer)
         if nonce is None:
-            if first_nonce is None:
-                raise AssertionError("the deployment must be the first transaction of the outbox")
-            nonce = first_nonce
+            nonce = self._first_nonces[place.signer]
         signed = signer.sign_transaction(
-            self._signer_key,
+            self.lanes.key(place.signer),
             chain_id=self.chain_id,
             nonce=nonce,
             to=None if kind is TxKind.DEPLOY else self.contract,
             data=data,
             gas=gas,
-            max_fee_per_gas=self.fees.max_fee_per_gas,
-            max_priority_fee_per_gas=self.fees.max_priority_fee_per_gas,
+            fees=self.fees,
         )
-        row = outbox.add(signer=self.signer, nonce=nonce, kind=kind, raw=signed.raw, tx_hash=signed.hash)
+        row = outbox.add(
+            signer=place.signer,
+            nonce=nonce,
+            kind=kind,
+            raw=signed.raw,
+            tx_hash=signed.hash,
+            now=self._clock(),
+            waits_for=place.waits_for,
+        )
+        self.waiting += 1
         return Stored(row, signed.hash)
 
-    def backlog(self) -> int:
-        """How many transactions no block holds yet."""
-        oldest, following = outbox.oldest_unmined_nonce(), outbox.next_nonce(self.signer)
-        return 0 if oldest is None or following is None else following - oldest
+    def _place(self, kind: TxKind, stands_on: Callable[[], Collection[int]]) -> Place:
+        if self.lanes.is_one:
+            return Place(self.lanes.registrar)
+        if kind is TxKind.CIRC:
+            return self.lanes.place(stands_on())
+        return self.lanes.place_of_registrar(stands_on())
 
     def refuse_if_full(self) -> None:
         """RESOURCE_EXHAUSTED once the backlog limit is reached: the chain has been away for long."""
-        waiting = self.backlog()
-        if waiting >= BACKLOG_MAX:
+        if self.waiting >= self._backlog_max:
             raise VTraceError(
                 Reason.CREATE_CIRC_FAILED,
-                f"{waiting} transactions wait for the chain, the limit is {BACKLOG_MAX}: try again later",
-                metadata={"backlog": waiting, "backlog_max": BACKLOG_MAX},
+                f"{self.waiting} transactions wait for the chain, the limit is {self._backlog_max}: try again later",
+                metadata={"backlog": self.waiting, "backlog_max": self._backlog_max},
                 status=Status.RESOURCE_EXHAUSTED,
                 retry_seconds=RETRY_SECONDS,
             )
 
 
-def signer_key(store: Store, seal: Seal, given: bytes | None) -> bytes:
-    """The key of the node's signer: the given one, or one made at first start.
+def open_ledger(
+    store: Store,
+    chain: Chain,
+    lanes: Lanes,
+    clock: Clock,
+    *,
+    backlog_max: int,
+    fee_max: int | None = None,
+) -> Ledger:
+    """Find, or make, the node's place on ``chain``; SetupError where it can't be had.
 
-    It stays the same once it has signed: until the contract has its place, another one can still be named.
+    ``fee_max`` is the most that a transaction may offer, in wei for a unit of gas.
     """
-    with store.write():
-        if given is not None and "contract" not in store.settings():
-            keys.keep_key(seal, SIGNER_KEY, given)
-        key = keys.own_key(seal, SIGNER_KEY, lambda: given or signer.new_key())
-    if given is not None and given != key:
-        raise SetupError(
-            f"this data directory's signer is {signer.address_of(key)}, but the key given is of "
-            f"{signer.address_of(given)}: name the first one, or none (--signer-key)"
-        )
-    return key
-
-
-def open_ledger(store: Store, chain: Chain, key: bytes) -> Ledger:
-    """Find, or make, the node's place on ``chain``; SetupError where it can't be had."""
-    address = signer.address_of(key)
+    address = lanes.registrar
     chain_id, genesis, head = chain.chain_id(), chain.block(0), chain.head()
     if genesis is None:
         raise SetupError(f"chain {chain_id} has no block 0: it is not ready yet, or not an EVM chain")
     claim(store, {"chain_id": str(chain_id), "genesis": genesis.hash, "signer": address})
     known = store.settings()
-    fees = chain.fees()
-    gas_max = min(GAS_MAX, head.gas_limit // 2)
-    if "contract" in known:
-        _check_deployed(chain, chain_id, known["contract"])
-        _check_nonce(chain, address)
-        return Ledger(chain_id=chain_id, address=known["contract"], signer_key=key, gas_max=gas_max, fees=fees)
-    gas = DEPLOY_GAS
-    need = gas * fees.max_fee_per_gas
-    if chain.balance(address) < need:
-        raise SetupError(
-            f"signer {address} can't pay for the contract on chain {chain_id}: send it at least {need} wei "
-            "and start again, or name the key of a funded account (--signer-key)"
-        )
-    nonce = chain.transaction_count(address)
+    fees = chain.fees().at_most(fee_max)
+    first_nonces = {}
+    for lane in lanes.all:
+        used = chain.transaction_count(lane)
+        _check_nonce(lane, used)
+        first_nonces[lane] = used
+    is_new = "contract" not in known
+    contract_at = signer.contract_address(address, first_nonces[address]) if is_new else known["contract"]
+    if is_new:
+        need = DEPLOY_GAS * fees.max_fee_per_gas
+        if chain.balance(address) < need:
+            raise SetupError(
+                f"signer {address} can't pay for the contract on chain {chain_id}: send it at least {need} wei "
+                "and start again, or name the key of a funded account (--signer-key)"
+            )
+    else:
+        _check_deployed(chain, chain_id, contract_at)
     ledger = Ledger(
+        identity=Identity(chain, chain_id=chain_id, genesis=genesis.hash, address=contract_at),
         chain_id=chain_id,
-        address=signer.contract_address(address, nonce),
-        signer_key=key,
-        gas_max=gas_max,
+        address=contract_at,
+        lanes=lanes,
+        first_nonces=first_nonces,
+        gas_max=min(GAS_MAX, head.gas_limit // 2),
         fees=fees,
+        clock=clock,
+        backlog_max=backlog_max,
     )
     with store.write():
-        store.remember(chain_id=str(chain_id), genesis=genesis.hash, signer=address, contract=ledger.contract)
-        ledger.enrol(TxKind.DEPLOY, contract.deploy_data(address, address), gas, first_nonce=nonce)
+        progress.open_lanes(lanes.open)
+        if is_new:
+            store.remember(chain_id=str(chain_id), genesis=genesis.hash, signer=address, contract=contract_at)
+            ledger.enrol(TxKind.DEPLOY, contract.deploy_data(address, address), DEPLOY_GAS)
     return ledger
 
 
-def _check_nonce(chain: Chain, address: str) -> None:
+def _check_nonce(address: str, used: int) -> None:
     """Refuse an index that is older than the chain, such as one from a backup: its next nonces are used up."""
-    used, following = chain.transaction_count(address), outbox.next_nonce(address)
+    following = outbox.next_nonce(address)
     if following is not None and used > following:
         raise SetupError(
             f"the chain has {used} transactions of signer {address}, this index knows of {following}: it is an older "
@@ -143,9 +180,12 @@ def _check_nonce(chain: Chain, address: str) -> None:
 
 def _check_deployed(chain: Chain, chain_id: int, address: str) -> None:
     code = chain.code(address)
-    if not code and outbox.in_state([TxState.FINAL], 1):
+    if not code and outbox.has_final():
         raise SetupError(
             f"chain {chain_id} has lost the contract {address} and all that was recorded: restore the chain's data"
         )
     if code and not contract.code_matches(code, chain_id, address):
-        raise SetupError(f"the code at {address} is not this version's contract: start the version that made it")
+        raise SetupError(
+            f"the code at {address} is not this version's contract (its hash is {contract.code_hash(code)}): start "
+            "the version that made it"
+        )

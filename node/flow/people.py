@@ -28,6 +28,15 @@ GRANTABLE = (Role.NORMAL, Role.TRANSPORTER, Role.EXAMINER, Role.ADMIN)
 
 
 @dataclass(frozen=True, slots=True)
+class Newcomer:
+    """Somebody who may register: all values checked, the password hashed."""
+
+    phone: str
+    nickname: str
+    password_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class UserChange:
     """What UpdateUser may change; None leaves a value as it is."""
 
@@ -75,20 +84,23 @@ class People:
         # Checked against when there is no such user, so that both cases take the same time.
         self._nobody_hash = self._hasher.hash(secrets.token_hex(16))
 
-    def register(self, phone: str, nickname: str, password: str, role: Role = Role.NORMAL) -> User:
-        """A new user, ``normal`` unless an operator of the node says otherwise."""
+    def newcomer(self, phone: str, nickname: str, password: str) -> Newcomer:
+        """Check who wants to register. Hashing the password takes long: never inside ``write()``."""
         limits.phone("phone", phone)
         limits.name("nickname", nickname, Reason.PARAMS_ERR)
-        password_hash = self._hash(limits.password("passwd", password))
+        return Newcomer(phone, nickname, self._hash(limits.password("passwd", password)))
+
+    def register(self, newcomer: Newcomer, role: Role = Role.NORMAL) -> User:
+        """A new user, ``normal`` unless an operator of the node says otherwise."""
         with self._store.write():
-            if people.user_with_phone(phone) is not None:
+            if people.user_with_phone(newcomer.phone) is not None:
                 raise _duplicate("phone: a user with this number exists", field="phone")
             return people.add_user(
                 username=f"u{secrets.token_hex(8)}",
-                nickname=nickname,
-                phone=phone,
+                nickname=newcomer.nickname,
+                phone=newcomer.phone,
                 role=role,
-                password_hash=password_hash,
+                password_hash=newcomer.password_hash,
                 now=self._clock(),
             )
 

@@ -134,7 +134,12 @@ class Recorder:
         digest = contract.circ_digest(self._ledger.chain_id, self._ledger.contract, circ)
         signature = signer.sign_digest(operator.key, digest)
         gas = circulate_gas(circ.circ_type, circ.goods)
-        stored = self._ledger.enrol(TxKind.CIRC, contract.circulate_data(circ, signature), gas)
+        stored = self._ledger.enrol(
+            TxKind.CIRC,
+            contract.circulate_data(circ, signature),
+            gas,
+            lambda: circs.stood_on(ids, (circ.operator, circ.to)),
+        )
         circ_id = circs.add_circ(
             circ_type=circ.circ_type,
             operator=circ.operator,
@@ -145,7 +150,7 @@ class Recorder:
             times={goods_id: before[goods_id].times for goods_id in ids},
             now=self._clock(),
         )
-        circs.set_custody(after)
+        circs.set_custody(after, stored.outbox_id)
         return Recorded(circ_id, stored.tx_hash, ids)
 
 

@@ -1,4 +1,4 @@
-"""The sender: hands the outbox's signed bytes to the chain, in nonce order, batched.
+"""The sender: hands the outbox's signed bytes to the chain, batched, each lane in the order of its nonces.
 
 Sending twice is harmless: the bytes are the same, and "already known" is success. A process that dies
 anywhere in here sends again at the next start.
@@ -8,27 +8,41 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 
-from node.chain.rpc import Chain, RefusalKind, SendRefusal
+from node.chain.rpc import Chain, ChainUnavailable, SendRefusal
 from node.domain.records import OutboxTx, TxState
-from node.flow.worker import LedgerFault, TryLater
-from node.store import outbox
+from node.flow.bump import Bumper
+from node.flow.ledger import Ledger
+from node.flow.refusals import ANSWERS, Action
+from node.store import outbox, progress
 from node.store.db import Store
 
 BATCH_MAX = 100
-CONTRADICTION_SECONDS = 10.0
-"""How long a nonce must look used by somebody else: an endpoint may know of a block before its receipts."""
+PAUSE_SECONDS_FIRST = 0.5
+PAUSE_SECONDS_MAX = 30.0
 
 log = logging.getLogger(__name__)
 
 
-class Sender:
-    """Sends what is signed. ``step`` is one batch; ``sent`` counts what the chain took."""
+@dataclass(slots=True)
+class _Pause:
+    """A lane that the chain refused: what was told of it, and when it is tried again."""
 
-    def __init__(self, store: Store, chain: Chain) -> None:
+    trouble: str
+    seconds: float
+    until: float
+
+
+class Sender:
+    """Sends what is signed. ``step`` is one batch of each lane; ``sent`` counts what the chain took."""
+
+    def __init__(self, store: Store, chain: Chain, ledger: Ledger, bumper: Bumper) -> None:
         self._store = store
         self._chain = chain
-        self._contradicted: tuple[str, float] | None = None
+        self._ledger = ledger
+        self._bumper = bumper
+        self._pauses: dict[str, _Pause] = {}
         self.sent = 0
 
     def resume(self) -> None:
@@ -39,48 +53,73 @@ class Sender:
             log.info("sending %d unfinished transactions again", waiting)
 
     def step(self) -> bool:
-        """Send one batch; answers whether there may be more to send at once."""
-        batch = outbox.in_state([TxState.SIGNED], BATCH_MAX)
+        """Send one batch of each lane that has something; answers whether there may be more to send at once."""
+        lanes = [lane for lane in outbox.lanes_with([TxState.SIGNED]) if not self._is_paused(lane)]
+        if not lanes:
+            return False
+        self._ledger.identity.check()
+        went_on = [self._send(lane) for lane in lanes]
+        return any(went_on)
+
+    def _is_paused(self, lane: str) -> bool:
+        pause = self._pauses.get(lane)
+        return pause is not None and time.monotonic() < pause.until
+
+    def _send(self, lane: str) -> bool:
+        """Send one batch of a lane; answers whether it went on."""
+        batch = outbox.in_lane(lane, TxState.SIGNED, BATCH_MAX)
+        if not self._ledger.lanes.is_one:
+            waiting = outbox.waiting([tx.id for tx in batch])
+            ready = next((place for place, tx in enumerate(batch) if tx.id in waiting), len(batch))
+            batch = batch[:ready]
         if not batch:
             return False
-        refusals = self._chain.send([tx.raw for tx in batch])
+        try:
+            refusals = self._chain.send([tx.raw for tx in batch])
+        except ChainUnavailable:
+            self._ledger.identity.doubt()
+            raise
         accepted: list[int] = []
-        blocked: TryLater | None = None
+        refused: tuple[OutboxTx, SendRefusal] | None = None
         for tx, refusal in zip(batch, refusals, strict=True):
-            if refusal is not None and not self._is_ours_already(tx, refusal):
-                blocked = _blocked(tx, refusal)
+            if refusal is not None and ANSWERS[refusal.kind].action is not Action.CONFIRM:
+                refused = tx, refusal
                 break
             accepted.append(tx.id)
         if accepted:
             with self._store.write():
-                outbox.mark(accepted, TxState.SENT)
+                outbox.mark_sent(accepted)
             self.sent += len(accepted)
-        if blocked is not None:
-            raise blocked
-        return True
+        if refused is None:
+            self._goes_on(lane)
+            return True
+        self._ledger.identity.doubt()
+        return self._answer(lane, *refused)
 
-    def _is_ours_already(self, tx: OutboxTx, refusal: SendRefusal) -> bool:
-        """A nonce that is used up is success when our own transaction used it."""
-        if refusal.kind is not RefusalKind.NONCE_TOO_LOW:
-            return False
-        if self._chain.receipts([tx.tx_hash])[0] is not None:
+    def _answer(self, lane: str, tx: OutboxTx, refusal: SendRefusal) -> bool:
+        """Do what the table says about a refusal; answers whether the lane goes on at once."""
+        answer = ANSWERS[refusal.kind]
+        trouble = f"nonce {tx.nonce} of {lane} waits: {refusal.kind.value} ({refusal.message})"
+        if answer.action is Action.BUMP and self._bumper.bump([tx]):
             return True
-        if self._chain.transaction_count(tx.signer) <= tx.nonce:
-            # Mined between the two questions, or forked away: the next step asks again.
-            return False
-        if self._chain.receipts([tx.tx_hash])[0] is not None:
-            return True
-        first, self._contradicted = self._contradicted, (tx.tx_hash, time.monotonic())
-        if first is not None and first[0] == tx.tx_hash:
-            self._contradicted = first
-            if time.monotonic() - first[1] >= CONTRADICTION_SECONDS:
-                raise LedgerFault(
-                    f"nonce {tx.nonce} of signer {tx.signer} was used by another transaction than {tx.tx_hash}: "
-                    "this key must sign for this node alone"
-                )
+        if answer.action is Action.RESEND:
+            with self._store.write():
+                outbox.mark_lost(lane)
+        advice = answer.advice.format(signer=lane)
+        self._stops(lane, f"{trouble}; {advice}" if advice else trouble)
         return False
 
+    def _stops(self, lane: str, trouble: str) -> None:
+        before = self._pauses.get(lane)
+        seconds = PAUSE_SECONDS_FIRST if before is None else min(before.seconds * 2, PAUSE_SECONDS_MAX)
+        self._pauses[lane] = _Pause(trouble, seconds, time.monotonic() + seconds)
+        if before is None or before.trouble != trouble:
+            log.warning("%s", trouble)
+            with self._store.write():
+                progress.trouble(lane, trouble)
 
-def _blocked(tx: OutboxTx, refusal: SendRefusal) -> TryLater:
-    advice = f"; send funds to {tx.signer}" if refusal.kind is RefusalKind.NO_FUNDS else ""
-    return TryLater(f"nonce {tx.nonce} waits: {refusal.kind.value} ({refusal.message}){advice}")
+    def _goes_on(self, lane: str) -> None:
+        if self._pauses.pop(lane, None) is not None:
+            log.info("lane %s goes on", lane)
+            with self._store.write():
+                progress.trouble(lane, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ from node.chain.transport import ChainUnavailable
 from node.errors import IndexUnavailable
 
 BACKOFF_SECONDS_FIRST = 0.5
-BACKOFF_SECONDS_MAX = 30.0
+BACKOFF_SECONDS_MAX = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,10 @@ class TryLater(Exception):
 
 
 class Worker:
-    """Runs ``step`` until stopped. A step answers whether it should run again at once."""
+    """Runs ``step`` until stopped. A step answers whether it should run again at once.
+
+    ``tell`` hears what keeps it from going on, and an empty text once it does.
+    """
 
     def __init__(
         self,
@@ -34,12 +38,14 @@ class Worker:
         idle_seconds: float,
         on_fatal: Callable[[BaseException], None],
         at_end: Callable[[], None],
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._name = name
         self._step = step
         self._idle_seconds = idle_seconds
         self._on_fatal = on_fatal
         self._at_end = at_end
+        self._tell = tell
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -59,6 +65,12 @@ class Worker:
         self._thread.join(timeout_seconds)
         return not self._thread.is_alive()
 
+    def _note(self, trouble: str) -> None:
+        try:
+            self._tell(trouble)
+        except IndexUnavailable as fault:
+            log.warning("%s: can't note its trouble: %s", self._name, fault)
+
     def _run(self) -> None:
         backoff, told = 0.0, ""
         try:
@@ -70,11 +82,14 @@ class Worker:
                     if str(fault) != told:
                         told = str(fault)
                         log.warning("%s: can't go on for now, trying again: %s", self._name, fault)
+                        self._note(told)
                     backoff = min(max(BACKOFF_SECONDS_FIRST, backoff * 2), BACKOFF_SECONDS_MAX)
-                    self._stopping.wait(backoff)
+                    # Not all that wait for the same chain at the same moment.
+                    self._stopping.wait(backoff * random.uniform(0.75, 1.0))
                     continue
                 if told:
                     log.info("%s: goes on", self._name)
+                    self._note("")
                 backoff, told = 0.0, ""
                 if not again:
                     self._wake.wait(self._idle_seconds)

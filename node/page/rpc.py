@@ -2,7 +2,8 @@
 
 Strangers' questions must leave the processor to the partners' records: few are answered at once, a request
 has a budget of time and of bytes, and ``eth_call`` asks the node's contract alone, with little gas, since
-what the EVM does for a call is not paid for by anybody.
+what the EVM does for a call is not paid for by anybody. ``eth_getProof`` proves the contract's storage alone, a few
+words at a time.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ THREADS = 2
 ANSWER_SECONDS_MAX = 5.0
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
 CALL_GAS_MAX = 200_000
+PROOF_SLOTS_MAX = 8
 
 
 class RpcEndpoint:
@@ -89,11 +91,13 @@ class RpcEndpoint:
         method, params = call["method"], call.get("params", [])
         if method not in READ_METHODS:
             return RpcError(METHOD_NOT_FOUND, f"method {method[:80]} is not served here")
-        if method == "eth_call":
-            try:
+        try:
+            if method == "eth_call":
                 params = self._cheap(params)
-            except RpcError as fault:
-                return fault
+            elif method == "eth_getProof":
+                self._check_proof(params)
+        except RpcError as fault:
+            return fault
         try:
             (result,) = self._chain.batch([(method, params)])
         except ChainUnavailable as fault:
@@ -107,6 +111,14 @@ class RpcEndpoint:
         if not isinstance(call, dict) or not isinstance(to, str) or to.lower() != self._contract.lower():
             raise RpcError(INVALID_PARAMS, f"eth_call: asks the contract {self._contract} only")
         return [{**call, "gas": hex(CALL_GAS_MAX)}, *params[1:]]
+
+    def _check_proof(self, params: Any) -> None:
+        """What strangers may ask to have proven: some words of the contract's storage."""
+        address, slots = params[:2] if isinstance(params, list) and len(params) >= 2 else (None, None)
+        if not isinstance(address, str) or address.lower() != self._contract.lower():
+            raise RpcError(INVALID_PARAMS, f"eth_getProof: proves the contract {self._contract} only")
+        if not isinstance(slots, list) or len(slots) > PROOF_SLOTS_MAX:
+            raise RpcError(INVALID_PARAMS, f"eth_getProof: want an array of at most {PROOF_SLOTS_MAX} slots")
 
 
 def _answer(call_id: Any, result: Any) -> bytes:

@@ -35,6 +35,7 @@ def add_actor(actor: Actor, key_sealed: bytes, outbox_id: int) -> None:
         key_sealed=key_sealed,
         rights=int(actor.rights),
         registered_by=outbox_id,
+        last_outbox=outbox_id,
     )
 
 
@@ -46,9 +47,9 @@ def actor_of(user_id: int) -> tuple[Actor, bytes] | None:
     return Actor(row.id, row.user_id, row.account, Rights(row.rights)), bytes(row.key_sealed)
 
 
-def change_rights(actor_id: int, rights: Rights) -> None:
-    """Remember the rights that the last transaction gives to an actor."""
-    t.Actor.update(rights=int(rights)).where(t.Actor.id == actor_id).execute()
+def change_rights(actor_id: int, rights: Rights, outbox_id: int) -> None:
+    """Remember the rights that a transaction gives to an actor."""
+    t.Actor.update(rights=int(rights), last_outbox=outbox_id).where(t.Actor.id == actor_id).execute()
 
 
 def actor_registered_by(outbox_id: int) -> int | None:
@@ -69,14 +70,26 @@ def custody(goods_ids: Sequence[int]) -> dict[int, tuple[GoodsState, int]]:
     return found
 
 
-def set_custody(states: Mapping[int, GoodsState]) -> None:
-    """Give goods their new holder and times, as the circ that was just stored leaves them."""
+def stood_on(goods_ids: Sequence[int], actor_ids: Sequence[int]) -> set[int]:
+    """The transactions after which goods and actors are as the index has them: the last that changed each."""
+    found: set[int] = set()
+    for some in _cut(goods_ids, _IDS_PER_QUERY):
+        query = t.Goods.select(t.Goods.last_outbox).where(t.Goods.id.in_(list(some))).distinct()
+        found.update(tx_id for (tx_id,) in t.tuples(query) if tx_id is not None)
+    of_actors = t.Actor.select(t.Actor.last_outbox).where(t.Actor.id.in_(list(actor_ids)))
+    found.update(tx_id for (tx_id,) in t.tuples(of_actors) if tx_id is not None)
+    return found
+
+
+def set_custody(states: Mapping[int, GoodsState], outbox_id: int | None = None) -> None:
+    """Give goods their new holder and times, as the circ that was just stored with ``outbox_id`` leaves them."""
+    last = {} if outbox_id is None else {"last_outbox": outbox_id}
     by_state: dict[tuple[int, int], list[int]] = {}
     for goods_id, state in states.items():
         by_state.setdefault((state.holder, state.times), []).append(goods_id)
     for (holder, times), goods_ids in by_state.items():
         for some in _cut(goods_ids, _IDS_PER_QUERY):
-            t.Goods.update(holder=holder, times=times).where(t.Goods.id.in_(list(some))).execute()
+            t.Goods.update(holder=holder, times=times, **last).where(t.Goods.id.in_(list(some))).execute()
 
 
 def add_circ(
@@ -123,6 +136,7 @@ def history(goods_id: int) -> list[CircRecord]:
             t.Outbox.mined_hash,
             t.CircGoods.times,
             t.Circ.status,
+            t.Circ.reason,
         )
         .join(t.Circ, on=t.CircGoods.circ_id == t.Circ.id)
         .join(t.Actor, on=t.Circ.operator == t.Actor.id)
@@ -148,8 +162,9 @@ def history(goods_id: int) -> list[CircRecord]:
             tx_hash=mined_hash,
             times=times,
             status=CircStatus(status),
+            reason=reason or "",
         )
-        for circ_id, circ_type, operator, to, form, salt, trans_id, mined_hash, times, status in t.tuples(rows)
+        for circ_id, circ_type, operator, to, form, salt, trans_id, mined_hash, times, status, reason in t.tuples(rows)
     ]
 
 
@@ -159,14 +174,31 @@ def signed(outbox_id: int) -> tuple[int, bytes]:
     return int(circ.operator_id), form_digest(bytes(circ.salt), bytes(circ.form))
 
 
-def settle(outbox_id: int, status: CircStatus) -> None:
-    """A circ's transaction is final: pending becomes success, unless the circ has failed before."""
-    t.Circ.update(status=status.value).where(
-        t.Circ.outbox == outbox_id, t.Circ.status == CircStatus.PENDING.value
-    ).execute()
+def succeed(outbox_ids: Sequence[int]) -> None:
+    """The circs of these transactions were taken by the contract, deep enough.
+
+    A circ that had failed was taken after all if a deep fork took out what made the contract refuse it.
+    """
+    for some in _cut(outbox_ids, _IDS_PER_QUERY):
+        of_these = t.Circ.outbox.in_(list(some))
+        revived = t.Circ.select(t.Circ.id).where(of_these, t.Circ.status == CircStatus.FAILED.value)
+        ids = [circ_id for (circ_id,) in t.tuples(revived)]
+        t.Circ.update(status=CircStatus.SUCCESS.value, reason=None).where(
+            of_these, t.Circ.status != CircStatus.SUCCESS.value
+        ).execute()
+        if ids:
+            _number_again(sorted({goods_id for circ_id in ids for goods_id in _goods_of(circ_id)}))
 
 
-def fail(outbox_id: int) -> list[int]:
+def unsettle(outbox_ids: Sequence[int]) -> None:
+    """A fork took these transactions out: their successful circs are pending again."""
+    for some in _cut(outbox_ids, _IDS_PER_QUERY):
+        t.Circ.update(status=CircStatus.PENDING.value).where(
+            t.Circ.outbox.in_(list(some)), t.Circ.status == CircStatus.SUCCESS.value
+        ).execute()
+
+
+def fail(outbox_id: int, reason: str) -> list[int]:
     """A circ's transaction was reverted: it fails with every later circ of its goods, and custody goes back.
 
     A later circ stood on the failed one if it shares goods with it, or with another circ that fails for
@@ -189,12 +221,31 @@ def fail(outbox_id: int) -> list[int]:
             if later not in seen:
                 seen.add(later)
                 heapq.heappush(waiting, later)
+    stood = f"it stood on a circ that the chain refused: {cause.outbox.tx_hash}"
     for some in _cut(failed, _IDS_PER_QUERY):
-        t.Circ.update(status=CircStatus.FAILED.value).where(t.Circ.id.in_(list(some))).execute()
+        t.Circ.update(status=CircStatus.FAILED.value, reason=stood).where(t.Circ.id.in_(list(some))).execute()
         t.CircGoods.update(times=None).where(t.CircGoods.circ_id.in_(list(some))).execute()
+    t.Circ.update(reason=reason).where(t.Circ.id == cause.id).execute()
     for some in _cut(sorted(touched), _IDS_PER_QUERY):
         set_custody(_replayed(some))
     return failed
+
+
+def _number_again(goods_ids: Sequence[int]) -> None:
+    """Holder and times of goods, and the times of their circs, from all circs that have not failed."""
+    for goods_id in goods_ids:
+        rows = (
+            t.CircGoods.select(t.CircGoods.circ_id)
+            .join(t.Circ, on=t.CircGoods.circ_id == t.Circ.id)
+            .where(t.CircGoods.goods_id == goods_id, t.Circ.status != CircStatus.FAILED.value)
+            .order_by(t.CircGoods.circ_id)
+        )
+        for times, (circ_id,) in enumerate(list(t.tuples(rows))):
+            t.CircGoods.update(times=times).where(
+                t.CircGoods.goods_id == goods_id, t.CircGoods.circ_id == circ_id
+            ).execute()
+    for some in _cut(goods_ids, _IDS_PER_QUERY):
+        set_custody(_replayed(some))
 
 
 def _goods_of(circ_id: int) -> list[int]:

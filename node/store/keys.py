@@ -10,12 +10,17 @@ from node.store.seal import Seal
 
 def own_key(seal: Seal, name: str, make: Callable[[], bytes]) -> bytes:
     """The key called ``name``; made and kept at the first call (inside ``Store.write()``)."""
-    row = t.SealedKey.get_or_none(t.SealedKey.name == name)
-    if row is not None:
-        return seal.open(name, bytes(row.sealed))
-    key = make()
-    keep_key(seal, name, key)
+    key = known_key(seal, name)
+    if key is None:
+        key = make()
+        keep_key(seal, name, key)
     return key
+
+
+def known_key(seal: Seal, name: str) -> bytes | None:
+    """The key called ``name``, if there is one."""
+    row = t.SealedKey.get_or_none(t.SealedKey.name == name)
+    return None if row is None else seal.open(name, bytes(row.sealed))
 
 
 def keep_key(seal: Seal, name: str, key: bytes) -> None:

@@ -1,18 +1,32 @@
-"""The outbox: every transaction of the node's signer, stored before it is sent.
+"""The outbox: every transaction of the node's signers, stored before it is sent.
 
-(signer, nonce) and the hash are unique in the schema, so a nonce can't be given away twice and a stored
-transaction can't be lost. Writers run inside ``Store.write()``.
+A signer is a lane: its transactions go out in the order of their nonces. (signer, nonce) and the hash are unique in
+the schema, so a nonce can't be given away twice and a stored transaction can't be lost. Writers run inside
+``Store.write()``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from peewee import fn
+from peewee import ValuesList, fn
 
-from node.domain.records import UNMINED, OutboxTx, TxKind, TxState
+from node.domain.records import UNFINISHED, UNMINED, MinedTx, OutboxTx, TxKind, TxState
 from node.store import tables as t
+
+_IDS_PER_QUERY = 5_000
+_ROWS_PER_UPDATE = 1_000
+_DONE = (TxState.FINAL, TxState.REVERTED)
+
+
+def _values(states: Iterable[TxState]) -> list[str]:
+    return [state.value for state in states]
+
+
+def _cut(ids: Collection[int]) -> Iterable[list[int]]:
+    ordered = list(ids)
+    return (ordered[at : at + _IDS_PER_QUERY] for at in range(0, len(ordered), _IDS_PER_QUERY))
 
 
 def next_nonce(signer: str) -> int | None:
@@ -21,16 +35,21 @@ def next_nonce(signer: str) -> int | None:
     return None if highest is None else int(highest) + 1
 
 
-def add(*, signer: str, nonce: int, kind: TxKind, raw: bytes, tx_hash: str) -> int:
-    """Store a signed transaction; answers its id."""
+def add(
+    *, signer: str, nonce: int, kind: TxKind, raw: bytes, tx_hash: str, now: int, waits_for: Collection[int] = ()
+) -> int:
+    """Store a signed transaction; answers its id. It is not sent before those in ``waits_for`` are finished."""
     made = t.Outbox.create(
         signer=signer,
         nonce=nonce,
         kind=kind.value,
         signed_bytes=raw,
+        signed_at=now,
         tx_hash=tx_hash,
         state=TxState.SIGNED.value,
     )
+    if waits_for:
+        t.Wait.insert_many([{"outbox_id": made.id, "waits_for": other} for other in waits_for]).execute()
     return int(made.id)
 
 
@@ -42,47 +61,183 @@ def _rows(query: Any) -> list[OutboxTx]:
         t.Outbox.kind,
         t.Outbox.signed_bytes,
         t.Outbox.tx_hash,
+        t.Outbox.live_hash,
+        t.Outbox.signed_at,
         t.Outbox.state,
         t.Outbox.block_number,
         t.Outbox.block_hash,
     )
     return [
-        OutboxTx(id_, signer, nonce, TxKind(kind), bytes(raw), tx_hash, TxState(state), number, block)
-        for id_, signer, nonce, kind, raw, tx_hash, state, number, block in t.tuples(
-            query.select(*columns).order_by(t.Outbox.nonce)
+        OutboxTx(
+            id_, signer, nonce, TxKind(kind), bytes(raw), first, live or first, at or 0, TxState(state), number, block
         )
+        for id_, signer, nonce, kind, raw, first, live, at, state, number, block in t.tuples(query.select(*columns))
     ]
 
 
-def in_state(states: Sequence[TxState], limit: int) -> list[OutboxTx]:
-    """The first ``limit`` transactions in one of ``states``, in nonce order."""
-    query = t.Outbox.select().where(t.Outbox.state.in_([state.value for state in states]))
-    return _rows(query.limit(limit))
+def in_lane(signer: str, state: TxState, limit: int, *, below_nonce: int | None = None) -> list[OutboxTx]:
+    """A lane's first transactions in a state, in nonce order; only those with a nonce below, if one is given."""
+    query = t.Outbox.select().where(t.Outbox.state == state.value, t.Outbox.signer == signer)
+    if below_nonce is not None:
+        query = query.where(t.Outbox.nonce < below_nonce)
+    return _rows(query.order_by(t.Outbox.nonce).limit(limit))
 
 
-def oldest_unmined_nonce() -> int | None:
-    """The lowest nonce that no block holds yet."""
-    found = [t.Outbox.select(fn.MIN(t.Outbox.nonce)).where(t.Outbox.state == state.value).scalar() for state in UNMINED]
-    return min((nonce for nonce in found if nonce is not None), default=None)
+def mined_up_to(block_number: int, limit: int) -> list[OutboxTx]:
+    """What is mined, but not final, in blocks up to this one; the lowest blocks first, in the order of recording."""
+    query = t.Outbox.select().where(t.Outbox.state == TxState.MINED.value, t.Outbox.block_number <= block_number)
+    return _rows(query.order_by(t.Outbox.block_number, t.Outbox.id).limit(limit))
 
 
-def mark(tx_ids: Sequence[int], state: TxState) -> None:
-    """Move transactions to a state without a block."""
-    t.Outbox.update(state=state.value, block_number=None, block_hash=None, mined_hash=None).where(
-        t.Outbox.id.in_(list(tx_ids))
-    ).execute()
+def lanes_with(states: Sequence[TxState]) -> list[str]:
+    """The signers that have a transaction in one of ``states``."""
+    query = t.Outbox.select(t.Outbox.signer).where(t.Outbox.state.in_(_values(states))).distinct()
+    return sorted(str(signer) for (signer,) in t.tuples(query))
 
 
-def mark_mined(tx_id: int, state: TxState, block_number: int, block_hash: str, mined_hash: str) -> None:
-    """Move a transaction to MINED, FINAL or REVERTED with the block that holds it.
+def count(states: Sequence[TxState]) -> int:
+    """How many transactions are in one of ``states``."""
+    return int(t.Outbox.select(fn.COUNT(t.Outbox.id)).where(t.Outbox.state.in_(_values(states))).scalar())
 
-    ``mined_hash`` is the transaction that did its work: itself, or another one that carried the same circ.
-    """
-    t.Outbox.update(state=state.value, block_number=block_number, block_hash=block_hash, mined_hash=mined_hash).where(
-        t.Outbox.id == tx_id
-    ).execute()
+
+def oldest_at(states: Sequence[TxState]) -> int | None:
+    """When the oldest transaction in one of ``states`` was stored, in microseconds since 1970."""
+    first = t.Outbox.select(fn.MIN(t.Outbox.id)).where(t.Outbox.state.in_(_values(states))).scalar()
+    if first is None:
+        return None
+    row = t.Outbox.get_by_id(first)
+    before = t.Replaced.select(fn.MIN(t.Replaced.signed_at)).where(t.Replaced.outbox_id == first).scalar()
+    return int(before if before is not None else row.signed_at or 0)
+
+
+def has_final() -> bool:
+    """Whether anything was ever settled on the chain."""
+    return bool(t.Outbox.select().where(t.Outbox.state == TxState.FINAL.value).exists())
+
+
+# Waiting for other lanes
+
+
+def unfinished(tx_ids: Collection[int]) -> list[tuple[int, str]]:
+    """Those of ``tx_ids`` that are neither final nor reverted, each with its signer, in the order of recording."""
+    found: list[tuple[int, str]] = []
+    for some in _cut(tx_ids):
+        query = t.Outbox.select(t.Outbox.id, t.Outbox.signer).where(
+            t.Outbox.id.in_(some), t.Outbox.state.in_(_values(UNFINISHED))
+        )
+        found += [(int(tx_id), str(signer)) for tx_id, signer in t.tuples(query)]
+    return sorted(found)
+
+
+def unfinished_by(operator: int) -> list[int]:
+    """The unfinished transactions that carry circs of an actor."""
+    query = (
+        t.Outbox.select(t.Outbox.id)
+        .join(t.Circ, on=t.Circ.outbox == t.Outbox.id)
+        .where(t.Outbox.state.in_(_values(UNFINISHED)), t.Circ.operator == operator)
+    )
+    return [int(tx_id) for (tx_id,) in t.tuples(query)]
+
+
+def waiting(tx_ids: Collection[int]) -> set[int]:
+    """Those of ``tx_ids`` that wait for a transaction of another lane which is not finished."""
+    found: set[int] = set()
+    for some in _cut(tx_ids):
+        query = (
+            t.Wait.select(t.Wait.outbox_id)
+            .join(t.Outbox, on=t.Wait.waits_for == t.Outbox.id)
+            .where(t.Wait.outbox_id.in_(some), t.Outbox.state.not_in(_values(_DONE)))
+        )
+        found.update(int(tx_id) for (tx_id,) in t.tuples(query))
+    return found
+
+
+# Steps on the way
+
+
+def mark_sent(tx_ids: Collection[int]) -> None:
+    """The chain has taken these. What was found mined in the meantime stays so."""
+    for some in _cut(tx_ids):
+        t.Outbox.update(state=TxState.SENT.value).where(
+            t.Outbox.id.in_(some), t.Outbox.state == TxState.SIGNED.value
+        ).execute()
+
+
+def mark_lost(signer: str) -> int:
+    """What a lane has sent and no block holds is to be sent again. Answers how many."""
+    query = t.Outbox.update(state=TxState.SIGNED.value)
+    return int(query.where(t.Outbox.state == TxState.SENT.value, t.Outbox.signer == signer).execute())
+
+
+def mark_mined(rows: Sequence[MinedTx]) -> None:
+    """Move transactions to MINED, FINAL or REVERTED with the blocks that hold them."""
+    for at in range(0, len(rows), _ROWS_PER_UPDATE):
+        some = rows[at : at + _ROWS_PER_UPDATE]
+        news = ValuesList([(r.id, r.state.value, r.block_number, r.block_hash, r.mined_hash) for r in some], alias="n")
+        t.Outbox.update(
+            state=news.c.column2,
+            block_number=news.c.column3,
+            block_hash=news.c.column4,
+            mined_hash=news.c.column5,
+        ).from_(news).where(t.Outbox.id == news.c.column1).execute()
 
 
 def send_again() -> int:
     """At start: whatever was sent but is in no block counts as not sent. Answers how many."""
     return int(t.Outbox.update(state=TxState.SIGNED.value).where(t.Outbox.state == TxState.SENT.value).execute())
+
+
+def replace(tx: OutboxTx, raw: bytes, tx_hash: str, now: int) -> None:
+    """A transaction was signed again: the new bytes are to be sent, the old ones are kept.
+
+    Nothing happens if a block was found to hold it meanwhile.
+    """
+    query = t.Outbox.update(signed_bytes=raw, live_hash=tx_hash, signed_at=now, state=TxState.SIGNED.value)
+    if query.where(t.Outbox.id == tx.id, t.Outbox.state.in_(_values(UNMINED))).execute():
+        t.Replaced.create(outbox_id=tx.id, tx_hash=tx.live_hash, signed_bytes=tx.raw, signed_at=tx.signed_at)
+
+
+def replaced(tx_ids: Collection[int]) -> dict[int, list[str]]:
+    """The hashes that transactions had before they were signed again, the newest first."""
+    found: dict[int, list[str]] = {}
+    for some in _cut(tx_ids):
+        query = t.Replaced.select(t.Replaced.outbox_id, t.Replaced.tx_hash).where(t.Replaced.outbox_id.in_(some))
+        for tx_id, tx_hash in t.tuples(query.order_by(t.Replaced.id.desc())):
+            found.setdefault(int(tx_id), []).append(str(tx_hash))
+    return found
+
+
+# Blocks
+
+
+def blocks_from(number: int) -> list[tuple[int, str]]:
+    """The blocks, from this number on, that hold transactions of ours, the highest first."""
+    query = (
+        t.Outbox.select(t.Outbox.block_number, t.Outbox.block_hash)
+        .where(t.Outbox.block_number >= number)
+        .distinct()
+        .order_by(t.Outbox.block_number.desc())
+    )
+    return [(int(height), str(block)) for height, block in t.tuples(query)]
+
+
+def blocks_before(number: int, limit: int) -> list[tuple[int, str]]:
+    """The highest blocks below a number that hold transactions of ours."""
+    query = (
+        t.Outbox.select(t.Outbox.block_number, t.Outbox.block_hash)
+        .where(t.Outbox.block_number < number)
+        .order_by(t.Outbox.block_number.desc())
+    )
+    return [(int(height), str(block)) for height, block in t.tuples(query.limit(limit))]
+
+
+def take_out(blocks: Collection[tuple[int, str]]) -> list[int]:
+    """Blocks were forked away: what they held is to be sent again. Answers the transactions."""
+    taken: list[int] = []
+    for number, block in blocks:
+        place = (t.Outbox.block_number == number, t.Outbox.block_hash == block)
+        taken += [int(tx_id) for (tx_id,) in t.tuples(t.Outbox.select(t.Outbox.id).where(*place))]
+        t.Outbox.update(state=TxState.SIGNED.value, block_number=None, block_hash=None, mined_hash=None).where(
+            *place
+        ).execute()
+    return sorted(taken)

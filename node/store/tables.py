@@ -143,28 +143,84 @@ class Goods(Table):
     creator = ForeignKeyField(User, index=False)
     holder = IntegerField(default=0)
     times = IntegerField(default=0)
+    last_outbox = IntegerField(null=True)
 
     class Meta:
         table_name = "goods"
 
 
 class Outbox(Table):
-    """Every transaction that the node ever signed, before it was sent."""
+    """Every transaction that the node ever signed, before it was sent.
+
+    ``tx_hash`` is the hash that it was first known by; ``live_hash`` the one of ``signed_bytes``, if they were signed
+    again; ``mined_hash`` the one that did its work.
+    """
 
     id = AutoField()
     signer = CharField()
     nonce = BigIntegerField()
     kind = CharField()
     signed_bytes = BlobField()
+    signed_at = BigIntegerField(null=True)
     tx_hash = CharField(unique=True)
+    live_hash = CharField(null=True)
     state = CharField()
-    block_number = BigIntegerField(null=True)
+    block_number = BigIntegerField(null=True, index=True)
     block_hash = CharField(null=True)
     mined_hash = CharField(null=True)
 
     class Meta:
         table_name = "outbox"
-        indexes = ((("signer", "nonce"), True), (("state", "nonce"), False))
+        indexes = ((("signer", "nonce"), True), (("state", "signer", "nonce"), False))
+
+
+class Replaced(Table):
+    """What a transaction of the outbox was before it was signed again with higher fees. It may still be mined."""
+
+    id = AutoField()
+    outbox_id = IntegerField(index=True)
+    tx_hash = CharField(unique=True)
+    signed_bytes = BlobField()
+    signed_at = BigIntegerField()
+
+    class Meta:
+        table_name = "replaced"
+
+
+class Wait(Table):
+    """A transaction that must not be sent before one of another lane is final."""
+
+    outbox_id = IntegerField()
+    waits_for = IntegerField()
+
+    class Meta:
+        table_name = "wait"
+        primary_key = CompositeKey("outbox_id", "waits_for")
+
+
+class Lane(Table):
+    """A signer of the node, and what was last seen of it."""
+
+    signer = CharField(primary_key=True)
+    position = IntegerField()
+    is_open = BooleanField()
+    nonce_on_chain = BigIntegerField(null=True)
+    balance = CharField(null=True)
+    trouble = TextField(default="")
+
+    class Meta:
+        table_name = "lane"
+
+
+class Progress(Table):
+    """How far the chain was followed, and what went wrong last."""
+
+    name = CharField(primary_key=True)
+    value = TextField()
+    at = BigIntegerField()
+
+    class Meta:
+        table_name = "progress"
 
 
 class Actor(Table):
@@ -177,6 +233,7 @@ class Actor(Table):
     key_sealed = BlobField()
     rights = IntegerField()
     registered_by = ForeignKeyField(Outbox, unique=True)
+    last_outbox = IntegerField(null=True)
 
     class Meta:
         table_name = "actor"
@@ -194,6 +251,7 @@ class Circ(Table):
     salt = BlobField()
     status = CharField()
     outbox = ForeignKeyField(Outbox, unique=True)
+    reason = TextField(null=True)
     created_at = BigIntegerField()
 
     class Meta:
@@ -256,6 +314,22 @@ class RecognitionModel(Table):
         indexes = ((("name", "version"), True),)
 
 
+class Idempotency(Table):
+    """The answer of a call that had an idempotency key; ``scope`` says whose key it is."""
+
+    id = AutoField()
+    scope = CharField()
+    key = CharField()
+    rpc = CharField()
+    request_digest = BlobField()
+    answer_sealed = BlobField()
+    created_at = BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "idempotency"
+        indexes = ((("scope", "key"), True),)
+
+
 TABLES = (
     Setting,
     SealedKey,
@@ -265,10 +339,15 @@ TABLES = (
     Serial,
     Goods,
     Outbox,
+    Replaced,
+    Wait,
+    Lane,
+    Progress,
     Actor,
     Circ,
     CircGoods,
     File,
     Material,
     RecognitionModel,
+    Idempotency,
 )

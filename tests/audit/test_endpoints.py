@@ -182,7 +182,7 @@ def test_an_endpoint_that_gives_few_blocks_at_a_time(world: World) -> None:
     found = []
     while len(found) <= head:
         asked = 0
-        found += chain.blocks(len(found), head)
+        found += chain.block_hashes(len(found), head)
     assert [each.block.number for each in found] == list(range(head + 1))
     asked = 0
     calls = chain.sent_to(world.address, range(head + 1))
@@ -197,7 +197,7 @@ def test_an_endpoint_that_answers_another_block(world: World) -> None:
         return answer | {"number": "0x9"} if method == "eth_getBlockByNumber" else answer
 
     chain = Chain(Tampered(world.rpc, another))
-    for ask in (lambda: chain.blocks(1, 3), lambda: chain.sent_to(world.address, [1]), lambda: chain.block(1)):
+    for ask in (lambda: chain.block_hashes(1, 3), lambda: chain.sent_to(world.address, [1]), lambda: chain.block(1)):
         with pytest.raises(ChainUnavailable, match="answered block 9, want 1"):
             ask()
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from node.chain import contract, signer
 from node.chain.embedded import EmbeddedChain
+from node.chain.fees import Fees
 from node.chain.gas import DEPLOY_GAS
 from node.chain.rpc import Chain, Receipt
 from node.chain.transport import Call, JsonRpc
@@ -119,8 +120,7 @@ class World:
             to=to,
             data=data,
             gas=gas,
-            max_fee_per_gas=self._fee_per_gas,
-            max_priority_fee_per_gas=0,
+            fees=Fees(self._fee_per_gas, 0),
         )
         self._nonce += 1
         return signed

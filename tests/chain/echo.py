@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 from node.chain import signer
+from node.chain.fees import Fees
 from node.chain.rpc import Chain, Receipt
 
 GAS = 200_000
@@ -57,8 +58,7 @@ class Sender:
             to=to,
             data=data,
             gas=gas,
-            max_fee_per_gas=max_fee_per_gas,
-            max_priority_fee_per_gas=0,
+            fees=Fees(max_fee_per_gas, 0),
             value=value,
         )
 

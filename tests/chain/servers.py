@@ -62,6 +62,11 @@ def hardhat(*args: str, port: int | None = None) -> Iterator[str]:
         yield url
 
 
+def url_over(scheme: str, url: str) -> str:
+    """The URL of the same server by another scheme: Anvil and Hardhat answer http and ws at one port."""
+    return f"{scheme}:{url.partition(':')[2]}"
+
+
 @contextmanager
 def embedded(path: Path, funded: str) -> Iterator[EmbeddedChain]:
     chain = EmbeddedChain(path, funded=funded)

@@ -1,4 +1,4 @@
-"""What the node needs of any chain: one suite, run on the embedded chain, on Anvil and on Hardhat."""
+"""What the node needs of any chain: one suite, on the embedded chain, on Anvil and on Hardhat, by each transport."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import pytest
 
 from node.chain.rpc import CallReverted, Chain, ChainUnavailable, HttpRpc, RefusalKind, RpcError
 from node.chain.transport import INVALID_PARAMS, METHOD_NOT_FOUND, JsonRpc
+from node.chain.websocket import WebSocketRpc
 
 from .echo import CREATION as ECHO
 from .echo import GAS, REASON, RUNTIME, Sender, mined, word
-from .servers import anvil, embedded, fund, hardhat
+from .servers import anvil, embedded, fund, hardhat, url_over
 
 NOWHERE = "0x" + "ab" * 32
 CHAIN_IDS = {"embedded": 0x565472616365, "anvil": 31337, "hardhat": 31337}
+SERVERS = {"anvil": anvil, "hardhat": hardhat}
 
 
 @dataclass
@@ -35,7 +37,7 @@ class Net:
         return [each.hash for each in signed]
 
 
-@pytest.fixture(scope="module", params=["embedded", "anvil", "hardhat"])
+@pytest.fixture(scope="module", params=["embedded", "anvil http", "anvil ws", "hardhat http", "hardhat ws"])
 def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     sender = Sender()
     if request.param == "embedded":
@@ -43,13 +45,14 @@ def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         with embedded(path, sender.address) as rpc:
             yield _deployed("embedded", rpc, sender)
         return
-    with (anvil if request.param == "anvil" else hardhat)() as url:
-        http = HttpRpc(url)
+    name, scheme = request.param.split()
+    with SERVERS[name]() as url:
+        remote = HttpRpc(url) if scheme == "http" else WebSocketRpc(url_over(scheme, url))
         try:
-            fund(http, sender.address)
-            yield _deployed(request.param, http, sender)
+            fund(remote, sender.address)
+            yield _deployed(request.param, remote, sender)
         finally:
-            http.close()
+            remote.close()
 
 
 def _deployed(name: str, rpc: JsonRpc, sender: Sender) -> Net:
@@ -62,7 +65,7 @@ def _deployed(name: str, rpc: JsonRpc, sender: Sender) -> Net:
 
 
 def test_chain_id(net: Net) -> None:
-    assert net.chain_id == CHAIN_IDS[net.name]
+    assert net.chain_id == CHAIN_IDS[net.name.split()[0]]
 
 
 def test_blocks_are_linked(net: Net) -> None:
@@ -161,7 +164,7 @@ def test_more_gas_than_a_transaction_may_use(net: Net) -> None:
 def test_rubbish_is_rejected(net: Net) -> None:
     other_chain = net.sender.sign(net.chain_id + 1, net.echo, word(1), nonce=net.sender.nonce)
     refusals = net.chain.send([b"\x02rubbish", other_chain.raw])
-    assert [refusal and refusal.kind for refusal in refusals] == [RefusalKind.REJECTED] * 2
+    assert [refusal and refusal.kind for refusal in refusals] == [RefusalKind.REJECTED, RefusalKind.WRONG_CHAIN]
 
 
 def test_a_reverted_transaction_is_mined(net: Net) -> None:
@@ -236,6 +239,7 @@ def test_fees_are_enough(net: Net) -> None:
     fees = net.chain.fees()
     base = net.chain.head().base_fee_per_gas
     assert base is not None
+    assert fees.max_priority_fee_per_gas is not None
     assert fees.max_fee_per_gas >= 2 * base + fees.max_priority_fee_per_gas
     signed = net.sender.sign(net.chain_id, net.echo, word(1), max_fee_per_gas=fees.max_fee_per_gas)
     assert net.chain.send([signed.raw]) == [None]
@@ -249,7 +253,7 @@ def test_unknown_method_and_bad_params(net: Net) -> None:
     assert known == hex(net.chain_id)
     assert isinstance(unknown, RpcError)
     assert isinstance(bad, RpcError)
-    if net.name != "hardhat":  # it has codes of its own
+    if net.name in ("embedded", "anvil http"):  # Hardhat and Anvil's WebSocket have codes of their own
         assert unknown.code == METHOD_NOT_FOUND
         assert bad.code == INVALID_PARAMS
 

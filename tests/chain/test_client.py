@@ -52,7 +52,7 @@ class Scripted:
         ("replacement transaction underpriced", RefusalKind.UNDERPRICED),
         ("max fee per gas less than block base fee: address 0x1", RefusalKind.UNDERPRICED),
         ("invalid sender", RefusalKind.REJECTED),
-        ("txpool is full", RefusalKind.REJECTED),
+        ("txpool is full", RefusalKind.POOL_FULL),
         # Besu
         ("Nonce too low", RefusalKind.NONCE_TOO_LOW),
         ("Nonce too distant from current sender nonce", RefusalKind.NONCE_TOO_HIGH),
@@ -60,7 +60,7 @@ class Scripted:
         ("Intrinsic gas exceeds gas limit", RefusalKind.GAS),
         ("Transaction gas limit exceeds block gas limit", RefusalKind.GAS),
         ("Gas price below configured minimum gas price", RefusalKind.UNDERPRICED),
-        ("Transaction signer chain id mismatch", RefusalKind.REJECTED),
+        ("Transaction signer chain id mismatch", RefusalKind.WRONG_CHAIN),
         # Anvil
         ("nonce too low", RefusalKind.NONCE_TOO_LOW),
         ("Insufficient funds for gas * price + value", RefusalKind.NO_FUNDS),
@@ -157,7 +157,7 @@ def test_fees() -> None:
     old = Scripted(
         eth_getBlockByNumber=BLOCK, eth_maxPriorityFeePerGas=RpcError(METHOD_NOT_FOUND, "no"), eth_gasPrice="0x9"
     )
-    assert Chain(old).fees() == Fees(max_fee_per_gas=9, max_priority_fee_per_gas=9)
+    assert Chain(old).fees() == Fees(max_fee_per_gas=9)
     free = Scripted(
         eth_getBlockByNumber=BLOCK | {"baseFeePerGas": "0x0"}, eth_maxPriorityFeePerGas="0x3b9aca00", eth_gasPrice="0x0"
     )

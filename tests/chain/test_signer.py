@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from eth_account import Account
-from eth_utils import keccak
+from eth_utils import keccak, to_checksum_address
+from hypothesis import given
+from hypothesis import strategies as st
 
-from node.chain import signer
+from node.chain import gas, signer
+from node.chain.fees import Fees
+from node.chain.signer import SignedTransaction
 
 KEY = bytes(range(1, 33))
 DIGEST = keccak(b"a digest")
@@ -63,20 +69,51 @@ def test_misshapen_signatures() -> None:
         signer.sign_digest(KEY, DIGEST + b"\0")
 
 
-@pytest.mark.parametrize("to", ["0x" + "Ab" * 20, None])
-def test_transaction(to: str | None) -> None:
-    to = None if to is None else signer.address_of(b"\x07" * 32)
-    signed = signer.sign_transaction(
-        KEY,
-        chain_id=94920696226661,
-        nonce=5,
-        to=to,
-        data=b"\x00data",
-        gas=100_000,
-        max_fee_per_gas=9,
-        max_priority_fee_per_gas=2,
-        value=3,
-    )
-    assert signed.raw[0] == 2
-    assert signed.hash == "0x" + keccak(signed.raw).hex()
+FEES = st.builds(Fees, st.integers(0, 2**80), st.none() | st.integers(0, 2**80))
+ADDRESSES = st.none() | st.binary(min_size=20, max_size=20).map(to_checksum_address)
+CALLS = st.fixed_dictionaries(
+    {
+        "chain_id": st.integers(1, 2**53),
+        "nonce": st.integers(0, 2**63 - 1),
+        "to": ADDRESSES,
+        "data": st.binary(max_size=100),
+        "gas": st.integers(21_000, gas.GAS_MAX),
+        "value": st.integers(0, 2**80),
+    }
+)
+
+
+def by_eth_account(call: dict[str, Any], fees: Fees) -> SignedTransaction:
+    """The same transaction, signed by the library."""
+    fields = {"chainId": call["chain_id"], **{name: call[name] for name in ("nonce", "data", "gas", "value")}}
+    if call["to"] is not None:
+        fields["to"] = call["to"]
+    if fees.max_priority_fee_per_gas is None:
+        fields["gasPrice"] = fees.max_fee_per_gas
+    else:
+        fields |= {"maxFeePerGas": fees.max_fee_per_gas, "maxPriorityFeePerGas": fees.max_priority_fee_per_gas}
+    signed = Account.sign_transaction(fields, KEY)
+    return SignedTransaction(bytes(signed.raw_transaction), "0x" + bytes(signed.hash).hex())
+
+
+@given(call=CALLS, fees=FEES, others=FEES)
+def test_transactions_are_those_of_eth_account(call: dict[str, Any], fees: Fees, others: Fees) -> None:
+    signed = signer.sign_transaction(KEY, **call, fees=fees)
+    assert signed == by_eth_account(call, fees)
     assert Account.recover_transaction(signed.raw) == signer.address_of(KEY)
+    assert signer.resign(KEY, signed.raw, fees) == signed
+    assert signer.resign(KEY, signed.raw, others) == by_eth_account(call, others)
+
+
+def test_only_transactions_of_the_node_are_signed_again() -> None:
+    call: dict[str, Any] = {"chain_id": 1, "nonce": 5, "to": None, "data": b"x", "gas": 100_000}
+    legacy, market = (signer.sign_transaction(KEY, **call, fees=fees).raw for fees in (Fees(9), Fees(9, 2)))
+    listed = {"address": "0x" + "11" * 20, "storageKeys": ()}
+    fields = {"nonce": 5, "data": b"x", "gas": 100_000, "value": 0}
+    unknown = Account.sign_transaction({**fields, "gasPrice": 9}, KEY).raw_transaction
+    foreign = Account.sign_transaction(
+        {**fields, "chainId": 1, "maxFeePerGas": 9, "maxPriorityFeePerGas": 2, "accessList": [listed]}, KEY
+    ).raw_transaction
+    for raw in (b"", b"\x01", b"\x02", b"\x02\xc0", legacy[:-1], market[:-1], market + b"\0", unknown, foreign):
+        with pytest.raises(ValueError, match="not a transaction of this node"):
+            signer.resign(KEY, bytes(raw), Fees(10, 3))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from node.chain import contract, gas, signer
+from node.chain.fees import Fees
 from node.domain.model import Circ, CircType, ids_of, ranges_of
 
 POOL_BYTES_MAX = 128 * 1024
@@ -25,8 +26,7 @@ def test_every_transaction_of_the_largest_call_fits_a_pool(stride: int, circ_typ
             to="0x" + "11" * 20,
             data=contract.circulate_data(circ, b"\xff" * 65),
             gas=gas.circulate_gas(circ_type, group),
-            max_fee_per_gas=2**60,
-            max_priority_fee_per_gas=2**60,
+            fees=Fees(2**60, 2**60),
         )
         assert len(signed.raw) <= POOL_BYTES_MAX
         assert gas.circulate_gas(circ_type, group) <= gas.GAS_MAX

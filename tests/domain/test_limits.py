@@ -23,6 +23,7 @@ avatar = partial(limits.avatar, "f")
 password = partial(limits.password, "f")
 identifier = partial(limits.identifier, "f")
 goods_sum = partial(limits.goods_sum, "f")
+idempotency_key = partial(limits.idempotency_key, "f")
 form = partial(limits.form, "f")
 
 
@@ -50,6 +51,7 @@ PASSES: list[tuple[Callable[[Any], Any], list[Any]]] = [
     (password, ["x" * 8, "x" * 128, "密码密码密码密码"]),
     (identifier, [1, GOODS_ID_MAX]),
     (goods_sum, [1, 10_000]),
+    (idempotency_key, ["k", " ", "~" * 128, "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d"]),
     (form, [b"", b"{}"]),
 ]
 REFUSES: list[tuple[Callable[[Any], Any], list[Any]]] = [
@@ -70,6 +72,7 @@ REFUSES: list[tuple[Callable[[Any], Any], list[Any]]] = [
     (goods_ids, [[], [0], [-1], [1, 1], [5, 1, 5], [GOODS_ID_MAX + 1], list(range(1, 10_002))]),
     (offset, [-1]),
     (limit, [-1, 1_001]),
+    (idempotency_key, ["", "x" * 129, "a\nb", "a\tb", "a\x7f", "é", "钥", "a\xa0", "a\0"]),
     (form, [b"x", b"[]", b"{}" * 40_000]),
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,8 @@ from tests.support.wire_client import Refusal
 from .world import Net, config, in_index, started
 
 
-def test_a_full_backlog_refuses_with_advice_and_drains(
-    net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ledger, "BACKLOG_MAX", 5)
-    with started(config(tmp_path / "d", net.url, net.key_file)) as node:
+def test_a_full_backlog_refuses_with_advice_and_drains(net: Net, tmp_path: Path) -> None:
+    with started(replace(config(tmp_path / "d", net.url, net.key_file), backlog_max=5)) as node:
         maker = people.maker(node.client)
         (goods_id,) = maker.goods(1)
         people.settled(node.client, goods_id)

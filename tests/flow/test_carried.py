@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from node.chain import contract, signer
+from node.chain.fees import Fees
 from tests.chain.servers import fund
 from tests.support import people
 from tests.support.node import eventually
@@ -36,8 +37,7 @@ def test_a_circ_that_a_stranger_carried_first_is_a_success(net: Net, tmp_path: P
             to=node.ready.contract,
             data=seen.input,
             gas=500_000,
-            max_fee_per_gas=2 * FIRST_IN_BLOCK_WEI,
-            max_priority_fee_per_gas=FIRST_IN_BLOCK_WEI,
+            fees=Fees(2 * FIRST_IN_BLOCK_WEI, FIRST_IN_BLOCK_WEI),
         )
         assert net.chain.send([copied.raw]) == [None]
         net.mining(True)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from node import app
-from node.domain.records import TxState
+from node.domain.records import UNFINISHED, TxState
 from node.errors import SetupError
-from node.flow import confirm, worker
+from node.flow import nudge, worker
 from node.store import outbox
 from tests.chain.servers import anvil, free_port
 from tests.support import people
@@ -33,7 +33,7 @@ def _process(maker: people.Maker, goods_id: int) -> str:
 
 
 def _all_final() -> bool:
-    return outbox.in_state([TxState.SIGNED, TxState.SENT, TxState.MINED], 1) == []
+    return outbox.count(UNFINISHED) == 0
 
 
 def _succeeds_once(net: Net, node: Running, goods_id: int, *trans_ids: str) -> None:
@@ -103,7 +103,7 @@ def test_a_fork_takes_records_out_and_they_are_sent_again(net: Net, tmp_path: Pa
 
 
 def test_what_the_chain_drops_is_sent_again(net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confirm, "UNKNOWN_SECONDS", 0.1)
+    monkeypatch.setattr(nudge, "UNKNOWN_SECONDS", 0.1)
     with started(config(tmp_path / "d", net.url, net.key_file)) as node:
         maker = people.maker(node.client)
         (goods_id,) = maker.goods(1)
@@ -120,18 +120,18 @@ def test_what_the_chain_drops_is_sent_again(net: Net, tmp_path: Path, monkeypatc
 
 
 def test_what_blocks_pass_by_is_sent_again(net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confirm, "UNKNOWN_SECONDS", 3600.0)
+    monkeypatch.setattr(nudge, "UNKNOWN_SECONDS", 3600.0)
     with started(config(tmp_path / "d", net.url, net.key_file)) as node:
         maker = people.maker(node.client)
         (goods_id,) = maker.goods(1)
         people.settled(node.client, goods_id)
         net.mining(False)
         trans_id = _process(maker, goods_id)
-        eventually(lambda: outbox.in_state([TxState.SENT], 1))
+        eventually(lambda: outbox.count([TxState.SENT]))
         net.ask("anvil_dropTransaction", trans_id)
 
         def again() -> bool:
-            net.mine(confirm.RESEND_HEADS // 4)
+            net.mine(nudge.RESEND_HEADS // 4)
             return net.in_pool(trans_id)
 
         eventually(again)
@@ -142,7 +142,7 @@ def test_what_blocks_pass_by_is_sent_again(net: Net, tmp_path: Path, monkeypatch
 
 def test_a_chain_that_goes_away_fails_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And it comes back without what waited in its pool."""
-    monkeypatch.setattr(confirm, "UNKNOWN_SECONDS", 0.1)
+    monkeypatch.setattr(nudge, "UNKNOWN_SECONDS", 0.1)
     monkeypatch.setattr(worker, "BACKOFF_SECONDS_MAX", 0.5)
     port, state = free_port(), ("--state", str(tmp_path / "state.json"))
     with ExitStack() as chain:
@@ -191,7 +191,7 @@ def test_a_node_waits_for_its_chain_within_a_bound(tmp_path: Path, monkeypatch: 
 def test_fees_follow_the_chain_while_nothing_is_recorded(
     net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(confirm, "FEES_SECONDS", 0.0)
+    monkeypatch.setattr(nudge, "LOOK_SECONDS", 0.0)
     with started(config(tmp_path / "d", net.url, net.key_file)) as node:
         maker = people.maker(node.client)
         (goods_id,) = maker.goods(1)

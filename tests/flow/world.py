@@ -13,6 +13,7 @@ from eth_utils.crypto import keccak
 
 from node.app import Node, Ready
 from node.chain import contract, signer
+from node.chain.fees import Fees
 from node.chain.rpc import Chain
 from node.chain.transport import HttpRpc, RpcError
 from node.config import Config
@@ -98,7 +99,7 @@ def config(data_dir: Path, url: str, key_file: Path | None = None, confirmations
         http="127.0.0.1:0",
         chain=url,
         confirmations=confirmations,
-        signer_key=key_file,
+        signer_keys=(key_file,) if key_file else (),
     )
 
 
@@ -152,8 +153,7 @@ class Registrar:
             to=self._contract,
             data=data,
             gas=200_000,
-            max_fee_per_gas=2 * FIRST_IN_BLOCK_WEI,
-            max_priority_fee_per_gas=FIRST_IN_BLOCK_WEI,
+            fees=Fees(2 * FIRST_IN_BLOCK_WEI, FIRST_IN_BLOCK_WEI),
         )
         self._nonce += 1
         assert self._net.chain.send([signed.raw]) == [None]

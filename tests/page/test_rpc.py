@@ -80,6 +80,15 @@ def test_a_call_asks_the_contract_alone_and_cheaply(http: httpx.Client, node: Ru
     assert http.post("/rpc", json=_call("eth_call")).json()["error"]["code"] == -32602
 
 
+def test_a_proof_is_of_the_contract_alone(http: httpx.Client, node: RunningNode) -> None:
+    contract, slots = node.ready["contract"], ["0x" + "00" * 32] * 8
+    for address in (contract, contract.lower()):
+        told = http.post("/rpc", json=_call("eth_getProof", address, slots, "latest")).json()
+        assert len(told["result"]["storageProof"]) == 8
+    for params in ((contract, [*slots, "0x0"]), ("0x" + "00" * 20, []), (contract, "0x0"), (contract,), (7, []), ()):
+        assert http.post("/rpc", json=_call("eth_getProof", *params, "latest")).json()["error"]["code"] == -32602
+
+
 def test_a_request_has_a_budget_of_bytes(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     code = _call("eth_getCode", "0x" + "00" * 20, "latest")
     answers = http.post("/rpc", json=[code] * 100).json()

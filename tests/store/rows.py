@@ -12,7 +12,7 @@ SIGNER = "0x" + "5" * 40
 
 
 def transaction(nonce: int, kind: TxKind = TxKind.CIRC, signer: str = SIGNER) -> int:
-    return outbox.add(signer=signer, nonce=nonce, kind=kind, raw=b"signed", tx_hash=f"{signer}:{nonce}")
+    return outbox.add(signer=signer, nonce=nonce, kind=kind, raw=b"signed", tx_hash=f"{signer}:{nonce}", now=0)
 
 
 def next_transaction(kind: TxKind = TxKind.CIRC) -> int:

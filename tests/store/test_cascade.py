@@ -108,8 +108,8 @@ def test_the_index_goes_back_to_what_the_contract_says(
 
 def _check(stored: list[Stored], cause: Stored) -> None:
     for each in stored[: stored.index(cause)]:
-        circs.settle(each.outbox_id, CircStatus.SUCCESS)
-    failed = circs.fail(cause.outbox_id)
+        circs.succeed([each.outbox_id])
+    failed = circs.fail(cause.outbox_id, "why")
     taken, states = _on_chain(stored, cause)
 
     assert failed[0] == cause.circ_id
@@ -127,16 +127,37 @@ def _check(stored: list[Stored], cause: Stored) -> None:
     assert {goods_id: state for goods_id, (state, _) in known.items()} == {
         goods_id: states.get(goods_id, UNHELD) for goods_id in range(1, GOODS + 1)
     }
-    assert circs.fail(cause.outbox_id) == []
+    assert circs.fail(cause.outbox_id, "why") == []
 
 
-def test_a_failed_circ_never_becomes_a_success(store: Store) -> None:
+def test_the_reason_is_told(store: Store) -> None:
     with undone(store):
-        (made,) = _record([(CircType.PRODUCE, 1, 1, frozenset({1}))])
-        assert circs.fail(made.outbox_id) == [made.circ_id]
-        circs.settle(made.outbox_id, CircStatus.SUCCESS)
-        (record,) = circs.history(1)
-        assert (record.status, record.times, record.tx_hash) == (CircStatus.FAILED, None, None)
+        made, after = _record([(CircType.PRODUCE, 1, 1, frozenset({1})), (CircType.PROCESS, 1, 1, frozenset({1}))])
+        circs.fail(made.outbox_id, "NotHolder(…)")
+        first, second = circs.history(1)
+        assert (first.status, first.times, first.tx_hash, first.reason) == (
+            CircStatus.FAILED, None, None, "NotHolder(…)"
+        )  # fmt: skip
+        assert second.circ_type is after.circ.circ_type
+        assert second.reason == f"it stood on a circ that the chain refused: {first.trans_id}"
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(_ATTEMPT, min_size=1, max_size=14), st.data())
+def test_what_a_fork_brings_back_is_as_if_it_had_never_failed(
+    store: Store, attempts: list[tuple[CircType, int, int, frozenset[int]]], data: st.DataObject
+) -> None:
+    """What made the contract refuse a circ may be gone after a fork: then it and all that stood on it are taken."""
+    with undone(store):
+        stored = _record(attempts)
+        if not stored:
+            return
+        before = circs.custody(range(1, GOODS + 1)), [circs.history(goods_id) for goods_id in range(1, GOODS + 1)]
+        circs.fail(data.draw(st.sampled_from(stored)).outbox_id, "why")
+        everything = [each.outbox_id for each in stored]
+        circs.succeed(data.draw(st.permutations(everything)))
+        circs.unsettle(everything)
+        assert (circs.custody(range(1, GOODS + 1)), [circs.history(n) for n in range(1, GOODS + 1)]) == before
 
 
 def test_many_goods_at_once(store: Store) -> None:
@@ -145,10 +166,10 @@ def test_many_goods_at_once(store: Store) -> None:
         circ_id, outbox_id = rows.circ(CircType.PRODUCE, 1, 1, dict.fromkeys(ids, 0))
         circs.set_custody(dict.fromkeys(ids, GoodsState(1, 1)))
         assert {state for state, _ in circs.custody(ids).values()} == {GoodsState(1, 1)}
-        assert circs.fail(outbox_id) == [circ_id]
+        assert circs.fail(outbox_id, "why") == [circ_id]
         assert {state for state, _ in circs.custody(ids).values()} == {UNHELD}
 
 
 @pytest.mark.usefixtures("store")
 def test_a_transaction_without_a_circ_fails_nothing() -> None:
-    assert circs.fail(10_000) == []
+    assert circs.fail(10_000, "why") == []

@@ -6,6 +6,7 @@ It reads tests/wire/wire.tsv, makes descriptors of it with an own pool, and call
 from __future__ import annotations
 
 from collections import defaultdict
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,7 @@ class WireClient:
     def __init__(self, address: str, token: str | None = None) -> None:
         self.address = address
         self.token = token
+        self.key: str | None = None
         self._channel = grpc.insecure_channel(
             address, options=[("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         )
@@ -181,8 +183,14 @@ class WireClient:
 
     def with_token(self, token: str | None) -> WireClient:
         """The same connection for another caller."""
-        other = object.__new__(WireClient)
-        other.address, other.token, other._channel = self.address, token, self._channel
+        other = copy(self)
+        other.token = token
+        return other
+
+    def with_key(self, key: str | None) -> WireClient:
+        """The same connection and caller; calls carry this idempotency key."""
+        other = copy(self)
+        other.key = key
         return other
 
     def request(self, name: str, **fields: Any) -> Any:
@@ -197,8 +205,11 @@ class WireClient:
         return self.send(rpc, self.request(rpc, **fields), timeout)
 
     def send(self, rpc: str, message: Any, timeout: float = TIMEOUT_SECONDS) -> Any:
+        """Send one message; for an rpc that takes a stream, also a list of them."""
         kind, _, answered = (SCHEMA.rpcs | ADDED_RPCS)[rpc]
         metadata = [("authorization", f"Bearer {self.token}")] if self.token is not None else []
+        if self.key is not None:
+            metadata.append(("idempotency-key", self.key))
         make = self._channel.stream_unary if kind == "stream" else self._channel.unary_unary
         stub = make(
             f"/{SERVICE}/{rpc}",
@@ -206,7 +217,8 @@ class WireClient:
             response_deserializer=SCHEMA.message(answered).FromString,
         )
         try:
-            return stub(iter([message]) if kind == "stream" else message, timeout=timeout, metadata=metadata)
+            messages = message if isinstance(message, list) else [message]
+            return stub(iter(messages) if kind == "stream" else message, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise Refusal(error) from error
 

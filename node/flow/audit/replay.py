@@ -169,7 +169,7 @@ class Replay:
 
     def _whole(self, first: int, last: int, head: Block) -> tuple[int, int]:
         """The blocks from ``first`` on and their logs. Answers how much there was, and the last block."""
-        blocks = self._chain.blocks(first, last)
+        blocks = self._chain.block_hashes(first, last)
         last = blocks[-1].block.number
         stand = self._stand
         for each in blocks:

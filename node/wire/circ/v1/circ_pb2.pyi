@@ -43,7 +43,7 @@ CIRC_ALREADY_EXIST: Error
 NOT_OWNER: Error
 
 class CircRecord(_message.Message):
-    __slots__ = ("object_id", "circ_type", "Operator", "to", "from_value", "tx_hash", "trans_id", "id", "times", "status", "salt", "files")
+    __slots__ = ("object_id", "circ_type", "Operator", "to", "from_value", "tx_hash", "trans_id", "id", "times", "status", "salt", "files", "reason")
     OBJECT_ID_FIELD_NUMBER: _ClassVar[int]
     CIRC_TYPE_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +57,7 @@ class CircRecord(_message.Message):
     STATUS_FIELD_NUMBER: _ClassVar[int]
     SALT_FIELD_NUMBER: _ClassVar[int]
     FILES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     object_id: _wrappers_pb2.Int64Value
     circ_type: CircType
     Operator: _wrappers_pb2.StringValue
@@ -69,4 +70,5 @@ class CircRecord(_message.Message):
     status: _wrappers_pb2.StringValue
     salt: bytes
     files: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, object_id: _Optional[_Union[_wrappers_pb2.Int64Value, _Mapping]] = ..., circ_type: _Optional[_Union[CircType, str]] = ..., Operator: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., to: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., from_value: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., tx_hash: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., trans_id: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., id: _Optional[_Union[_wrappers_pb2.Int64Value, _Mapping]] = ..., times: _Optional[_Union[_wrappers_pb2.Int64Value, _Mapping]] = ..., status: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., salt: _Optional[bytes] = ..., files: _Optional[_Iterable[str]] = ..., **kwargs) -> None: ...
+    reason: str
+    def __init__(self, object_id: _Optional[_Union[_wrappers_pb2.Int64Value, _Mapping]] = ..., circ_type: _Optional[_Union[CircType, str]] = ..., Operator: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., to: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., from_value: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., tx_hash: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., trans_id: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., id: _Optional[_Union[_wrappers_pb2.Int64Value, _Mapping]] = ..., times: _Optional[_Union[_wrappers_pb2.Int64Value, _Mapping]] = ..., status: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., salt: _Optional[bytes] = ..., files: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ..., **kwargs) -> None: ...

@@ -39,6 +39,11 @@ class VTraceInterfaceStub:
 
     Every error carries a google.rpc.ErrorInfo whose reason is the name of a value of one of the packages'
     Error enums and whose domain is that package; wrong fields are listed in a google.rpc.BadRequest.
+
+    Register, IdentityAuth, OrgAuth, Member, CreateGoodsClass, CreateGoodsSerial, BatchCreateGoods, CreateCirc,
+    BatchCirc and Upload may carry the metadata `idempotency-key`, 1 to 128 printable ASCII characters of the caller's
+    choice: for 7 days the same call with the same key gives the same answer and makes nothing again. The key with
+    another request is ALREADY_EXISTS. A call that failed leaves its key free.
     """
 
     def __init__(self, channel):
@@ -221,6 +226,11 @@ class VTraceInterfaceServicer:
 
     Every error carries a google.rpc.ErrorInfo whose reason is the name of a value of one of the packages'
     Error enums and whose domain is that package; wrong fields are listed in a google.rpc.BadRequest.
+
+    Register, IdentityAuth, OrgAuth, Member, CreateGoodsClass, CreateGoodsSerial, BatchCreateGoods, CreateCirc,
+    BatchCirc and Upload may carry the metadata `idempotency-key`, 1 to 128 printable ASCII characters of the caller's
+    choice: for 7 days the same call with the same key gives the same answer and makes nothing again. The key with
+    another request is ALREADY_EXISTS. A call that failed leaves its key free.
     """
 
     def Register(self, request, context):
@@ -643,6 +653,11 @@ class VTraceInterface:
 
     Every error carries a google.rpc.ErrorInfo whose reason is the name of a value of one of the packages'
     Error enums and whose domain is that package; wrong fields are listed in a google.rpc.BadRequest.
+
+    Register, IdentityAuth, OrgAuth, Member, CreateGoodsClass, CreateGoodsSerial, BatchCreateGoods, CreateCirc,
+    BatchCirc and Upload may carry the metadata `idempotency-key`, 1 to 128 printable ASCII characters of the caller's
+    choice: for 7 days the same call with the same key gives the same answer and makes nothing again. The key with
+    another request is ALREADY_EXISTS. A call that failed leaves its key free.
     """
 
     @staticmethod
