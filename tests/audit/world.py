@@ -112,18 +112,17 @@ class World:
         assert created is not None
         return created
 
-    def sign(self, to: str | None, data: bytes, gas: int = CALL_GAS) -> signer.SignedTransaction:
-        signed = signer.sign_transaction(
-            self._key,
-            chain_id=self.chain_id,
-            nonce=self._nonce,
-            to=to,
-            data=data,
-            gas=gas,
-            fees=Fees(self._fee_per_gas, 0),
-        )
+    def sign(self, to: str | None, data: bytes, gas: int = CALL_GAS, value: int = 0) -> signer.SignedTransaction:
         self._nonce += 1
-        return signed
+        return self._sign(self._key, self._nonce - 1, to, data, gas, value)
+
+    def _sign(
+        self, key: bytes, nonce: int, to: str | None, data: bytes, gas: int, value: int = 0
+    ) -> signer.SignedTransaction:
+        fees = Fees(self._fee_per_gas, 0)
+        return signer.sign_transaction(
+            key, chain_id=self.chain_id, nonce=nonce, to=to, data=data, gas=gas, fees=fees, value=value
+        )
 
     def send(self, to: str | None, data: bytes, gas: int = CALL_GAS) -> Receipt:
         signed = self.sign(to, data, gas)
@@ -163,37 +162,10 @@ class World:
         number, _ = contract.decode_goods_of(self.chain.call(self.address, contract.goods_of_data(goods_id)))
         return next(name for name, each in self._numbers.items() if each == number)
 
-    def fund(self, account: str, wei: int) -> None:
-        """Give wei to an account."""
-        signed = signer.sign_transaction(
-            self._key,
-            chain_id=self.chain_id,
-            nonce=self._nonce,
-            to=account,
-            data=b"",
-            gas=21_000,
-            max_fee_per_gas=self._fee_per_gas,
-            max_priority_fee_per_gas=0,
-            value=wei,
-        )
-        self._nonce += 1
-        assert self.deliver(signed).status
-
     def send_as(self, key: bytes, data: bytes) -> Receipt:
         """The first transaction of an account of its own, to the contract."""
-        self.fund(signer.address_of(key), CALL_GAS * self._fee_per_gas)
-        return self.deliver(
-            signer.sign_transaction(
-                key,
-                chain_id=self.chain_id,
-                nonce=0,
-                to=self.address,
-                data=data,
-                gas=CALL_GAS,
-                max_fee_per_gas=self._fee_per_gas,
-                max_priority_fee_per_gas=0,
-            )
-        )
+        assert self.deliver(self.sign(signer.address_of(key), b"", 21_000, CALL_GAS * self._fee_per_gas)).status
+        return self.deliver(self._sign(key, 0, self.address, data, CALL_GAS))
 
     def on_lookalike(self, goods_id: int, operator: str) -> ShownCirc:
         """A produce circ that another contract of the same code took."""
