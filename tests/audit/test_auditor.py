@@ -208,6 +208,37 @@ def test_an_endpoint_that_forgets_old_states(own: World, monkeypatch: pytest.Mon
     assert Auditor(own.view, Chain(Tampered(own.rpc, forgets)), own.address).audit_all().differences == ()
 
 
+def test_an_endpoint_that_forgets_old_transactions(own: World) -> None:
+    """What the logs prove is proven without them; what only they could tell can't be checked."""
+
+    def forgets(method: str, _: list[Any], answer: Any) -> Any:
+        return None if method in ("eth_getTransactionByHash", "eth_getTransactionReceipt") else answer
+
+    chain = Chain(Tampered(own.rpc, forgets))
+    assert Auditor(own.view, chain, own.address).audit_all().summary.endswith("2 circs, 0 pending, 0 differences")
+    own.circulate([1], PROCESS, "exporter")
+    with pytest.raises(AuditImpossible, match="or the endpoint has forgotten old transactions"):
+        Auditor(own.view, chain, own.address).audit_all()
+
+
+def test_full_blocks_are_asked_for_few_at_a_time(own: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that an answer has a bound, even where empty blocks are followed by full ones."""
+    monkeypatch.setattr(replay, "TRANSACTIONS_AT_ONCE", 3)
+    for _ in range(8):
+        own.circulate([1], PROCESS, "coop")
+    asked: list[int] = []
+
+    def note(method: str, params: list[Any], answer: Any) -> Any:
+        if method == "eth_getLogs":
+            asked.append(int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) + 1)
+        return answer
+
+    report = Auditor(own.view, Chain(Tampered(own.rpc, note)), own.address).audit_all()
+    assert (report.circs, report.differences) == (10, ())
+    assert max(asked) <= 4, "an empty first block, and three with a transaction each"
+    assert sum(asked) == own.chain.head().number + 1
+
+
 def test_logs_that_begin_too_late_are_noticed(own: World) -> None:
     own.set_rights("grader", Rights.CIRCULATE)
     found = Auditor(own.view, own.chain, own.address, first_block=own.chain.head().number)

@@ -199,10 +199,14 @@ def weigh(
 
 
 def weigh_logged(transaction: Transaction | None, events: Sequence[Event], chain_id: int, address: str) -> Evidence:
-    """The evidence of a mined transaction whose ``events``, one at least, are known from the contract's logs."""
+    """The evidence of a mined transaction whose ``events``, one at least, are known from the contract's logs.
+
+    An endpoint that has forgotten the transaction itself takes nothing from what the logs prove.
+    """
     first = events[0]
-    known = () if transaction is None else tuple(events)
-    return _weighed(transaction, first.tx_hash, first.place.block, known, None, chain_id, address)
+    if transaction is None:
+        return Evidence(first.tx_hash, first.place.block, events=tuple(events))
+    return _weighed(transaction, first.tx_hash, first.place.block, tuple(events), None, chain_id, address)
 
 
 def _weighed(

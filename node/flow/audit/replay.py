@@ -22,8 +22,10 @@ from node.flow.audit.ledger import Ledger
 
 LOG_BLOCKS_MAX = 10_000
 """Blocks that a log query asks for at most; ``Chain.logs`` halves what an endpoint finds too much."""
+CIRC_LOG_BLOCKS_MAX = 2_000
+"""The same, where circs are asked for, of which there may be many."""
 BLOCKS_MAX = 100
-"""Blocks that are asked for at once at most."""
+"""Blocks that are asked for themselves at most."""
 BLOCKS_FIRST = 10
 """Blocks that are asked for at first, when it isn't known how full they are."""
 FEW_OF = 4
@@ -87,7 +89,7 @@ class Replay:
         self.block_hashes: dict[int, str] = {}
         self._stand: Stand | None = None
         self._saved_circs = 0
-        self._stride = BLOCKS_FIRST if self._depth is Depth.WHOLE else LOG_BLOCKS_MAX
+        self._stride = LOG_BLOCKS_MAX if self._depth is Depth.ACTORS else BLOCKS_FIRST
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
         """Go on where a former audit stood, if the chain still has its block."""
@@ -116,7 +118,10 @@ class Replay:
                 continue
             self.head = head
             return head
-        raise ChainUnavailable("the chain drops blocks again and again: try when it is calm")
+        raise ChainUnavailable(
+            "the chain drops blocks again and again, or the endpoint has forgotten old transactions: try when it is "
+            "calm, or an endpoint that keeps all"
+        )
 
     def is_canonical(self, block: Block) -> bool:
         """Whether the chain still has the block."""
@@ -154,7 +159,7 @@ class Replay:
 
     def _adapt(self, found: int) -> None:
         """Ask for more blocks where they are empty, for fewer where they are full."""
-        most = BLOCKS_MAX if self._depth is Depth.WHOLE else LOG_BLOCKS_MAX
+        most = {Depth.ACTORS: LOG_BLOCKS_MAX, Depth.CIRCS: CIRC_LOG_BLOCKS_MAX, Depth.WHOLE: BLOCKS_MAX}[self._depth]
         if found > TRANSACTIONS_AT_ONCE:
             self._stride = max(1, self._stride // 2)
         elif found < TRANSACTIONS_AT_ONCE // 2:
@@ -169,7 +174,7 @@ class Replay:
 
     def _whole(self, first: int, last: int, head: Block) -> tuple[int, int]:
         """The blocks from ``first`` on and their logs. Answers how much there was, and the last block."""
-        blocks = self._chain.block_hashes(first, last)
+        blocks = _beginning(self._chain.block_hashes(first, last))
         last = blocks[-1].block.number
         stand = self._stand
         for each in blocks:
@@ -245,3 +250,13 @@ class Replay:
                 self.ledger.learn(place_of(log), log.tx_hash, event)
         except ValueError as fault:
             raise ChainUnavailable(f"eth_getLogs: a log of the contract can't be understood: {fault}") from fault
+
+
+def _beginning(blocks: list[BlockHashes]) -> list[BlockHashes]:
+    """So many of the blocks, one at least, that the answer to a question for their logs has a bound."""
+    transactions = 0
+    for place, each in enumerate(blocks):
+        transactions += len(each.hashes)
+        if place and transactions > TRANSACTIONS_AT_ONCE:
+            return blocks[:place]
+    return blocks
