@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from node.chain import contract
 from node.chain.rpc import Block, Chain, ChainUnavailable, Look, Receipt
-from node.clock import Clock
 from node.domain.records import UNMINED, MinedTx, OutboxTx, TxKind, TxState
 from node.flow.forks import Forks
 from node.flow.ledger import Ledger
@@ -50,7 +49,6 @@ class Confirmer:
         store: Store,
         chain: Chain,
         ledger: Ledger,
-        clock: Clock,
         *,
         confirmations: int,
         resend: Callable[[], None],
@@ -58,10 +56,9 @@ class Confirmer:
         self._store = store
         self._chain = chain
         self._ledger = ledger
-        self._clock = clock
         self._confirmations = confirmations
         self._resend = resend
-        self._forks = Forks(store, chain, clock, confirmations=confirmations)
+        self._forks = Forks(store, chain, ledger.clock, confirmations=confirmations)
         self._head = ""
         self._contradicted: dict[int, float] = {}
 
@@ -153,7 +150,7 @@ class Confirmer:
             for each in final:
                 self._settle(each)
             progress.note(
-                self._clock(),
+                self._ledger.clock(),
                 head=str(look.head.number),
                 head_hash=look.head.hash,
                 confirmed=str(max(0, look.head.number - self._confirmations + 1)),
