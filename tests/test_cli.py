@@ -85,7 +85,6 @@ SAMPLES = {
     "predictions": "1",
     "chain_id": "9",
     "late_blocks": "8",
-    "as_json": "1",
 }
 
 
