@@ -88,6 +88,8 @@ def _immutables(chain_id: int, address: str) -> dict[str, bytes]:
         "_hashedName": keccak(name),
         "_hashedVersion": keccak(version),
         # OpenZeppelin's ShortString: the bytes from the left, their number in the last byte.
+        "_domain": _domain_separator(chain_id, address),
+        "_domainChainId": _word(chain_id),
         "_name": name.ljust(31, b"\0") + bytes([len(name)]),
         "_version": version.ljust(31, b"\0") + bytes([len(version)]),
     }
