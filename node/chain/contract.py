@@ -146,6 +146,11 @@ def circulate_data(circ: Circ, signature: bytes) -> bytes:
     )
 
 
+def is_circulate(data: bytes) -> bool:
+    """Whether the data of a call asks for ``circulate``."""
+    return data[:4] == _CIRCULATE
+
+
 def decode_circulate(data: bytes) -> tuple[Circ, bytes]:
     """The circ and its signature from the data of a call of ``circulate``; ValueError if it is no such call."""
     if data[:4] != _CIRCULATE:
