@@ -105,12 +105,13 @@ class Confirmer:
                 news.append(_News(tx, found))
                 self._contradicted.pop(tx.id, None)
             elif tx.state is TxState.SENT:
-                self._suspect(tx)
+                self._suspect(tx, [tx.live_hash, *before.get(tx.id, [])])
         return news
 
-    def _suspect(self, tx: OutboxTx) -> None:
+    def _suspect(self, tx: OutboxTx, hashes: Sequence[str]) -> None:
+        """LedgerFault once a used nonce has had no receipt for long, and the chain knows no transaction of ours."""
         since = self._contradicted.setdefault(tx.id, time.monotonic())
-        if time.monotonic() - since >= CONTRADICTION_SECONDS:
+        if time.monotonic() - since >= CONTRADICTION_SECONDS and not any(self._chain.transactions(hashes)):
             raise LedgerFault(
                 f"nonce {tx.nonce} of signer {tx.signer} was used by another transaction than {tx.tx_hash}: "
                 "this key must sign for this node alone"

@@ -117,12 +117,7 @@ def test_a_fee_that_stays_too_low() -> None:
     "seconds",
     [
         0.0,
-        pytest.param(
-            3_600.0,
-            marks=pytest.mark.xfail(
-                strict=True, reason="a nonce counts as somebody else's, though the chain shows our transaction at it"
-            ),
-        ),
+        3_600.0,
     ],
 )
 def test_an_endpoint_that_hides_receipts_stops_nothing(seconds: float) -> None:
