@@ -18,6 +18,7 @@ from node.domain.form import SALT_BYTES, form_digest
 from node.domain.model import Circ, CircType, ids_of, ranges_of
 from node.domain.records import TxKind, User
 from node.errors import Reason, Status, VTraceError, denied, invalid, not_found
+from node.faults import point
 from node.flow.actors import Actors, Operator
 from node.flow.callers import fresh
 from node.flow.ledger import Ledger
@@ -104,6 +105,7 @@ class Recorder:
             if circ_type is CircType.PRODUCE:
                 _check_org(caller, {goods_id: known[goods_id][1] for goods_id in ids})
             recorded.append(self._store_circ(operator, circ, form, salt, ids, states, after))
+        point("recorded")
         return recorded
 
     def _receiver(self, caller: User, circ_type: CircType, to: str) -> User:

@@ -220,6 +220,16 @@ def blocks_from(number: int) -> list[tuple[int, str]]:
     return [(int(height), str(block)) for height, block in t.tuples(query)]
 
 
+def first_block() -> tuple[int, str] | None:
+    """The lowest block that holds a transaction of ours: that of the deployment."""
+    found = next(iter(t.tuples(_blocks().order_by(t.Outbox.block_number).limit(1))), None)
+    return None if found is None else (int(found[0]), str(found[1]))
+
+
+def _blocks() -> Any:
+    return t.Outbox.select(t.Outbox.block_number, t.Outbox.block_hash).where(t.Outbox.block_number.is_null(False))
+
+
 def blocks_before(number: int, limit: int) -> list[tuple[int, str]]:
     """The highest blocks below a number that hold transactions of ours."""
     query = (
