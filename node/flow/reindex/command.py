@@ -13,6 +13,7 @@ from node.chain import contract, signer
 from node.chain.history import History
 from node.chain.rpc import ChainUnavailable
 from node.chain.transport import JsonRpc
+from node.clock import Clock, now_micros
 from node.domain.records import TxKind
 from node.domain.replay import Unexplained
 from node.errors import SetupError
@@ -83,12 +84,14 @@ class Reindex:
         sources: list[forms.Source],
         given: Given,
         tell: Tell = lambda _stage, _done, _total: None,
+        clock: Clock = now_micros,
     ) -> None:
         self._places = Places(index)
         self._rpc = rpc
         self._sources = sources
         self._given = given
         self._tell = tell
+        self._clock = clock
 
     def run(self) -> Outcome:
         """Build the index and put it into place. NotPossible or SetupError leave the old one as it was."""
@@ -149,6 +152,7 @@ class Reindex:
         waiting.settle(people.expected(new, played))
         if waiting.failed:
             new.circs.put_failed_in_order()
+        self._date(new, history)
         outcome.missing_forms = forms.attach(new, self._sources, lambda done: self._tell(Stage.FORMS, done, None))
         outcome.notes += [f"{place.name} could not be asked: {place.silent}" for place in self._sources if place.silent]
         people.place(new, played, waiting, outcome.notes.append, outcome.lost.append)
@@ -217,9 +221,12 @@ class Reindex:
         return play(new, history, first, head, self._given.confirmations, lambda done: tell(Stage.PLAY, done, total))
 
     def _complete(self, new: Rebuild, history: History, outcome: Outcome) -> None:
-        """What the old outbox lacks, and the times of its circs."""
+        """What the old outbox lacks."""
         total, tell = new.transactions.lacking_total(), self._tell
         transactions.fetch(new, history, outcome.notes.append, lambda done: tell(Stage.FETCH, done, total))
+
+    def _date(self, new: Rebuild, history: History) -> None:
+        """The times of record that the old index does not know any more."""
         for blocks in new.circs.timeless():
             new.circs.set_times(zip(blocks, history.timestamps(blocks), strict=True))
-        new.circs.spread_times()
+        new.circs.spread_times(self._clock())
