@@ -23,6 +23,10 @@ LIST_ROWS_MAX = 1_000
 GOODS_PER_CALL_MAX = 10_000
 IDEMPOTENCY_KEY_LENGTH_MAX = 128
 PRODUCT_TIME_AHEAD_MAX_MICROS = 86_400 * 1_000_000
+CLOCKS_APART_MICROS = 30 * 1_000_000
+"""So far may the clocks of node, auditor and chain be apart, and so far may the node's be set back."""
+DEPLOYMENT_WAIT_MICROS = 86_400 * 1_000_000
+"""A new node takes circs while its contract's deployment waits to be mined; so long a circ may be the older one."""
 
 _PHONE = re.compile(r"1[3-9][0-9]{9}")
 _OFFICE_PHONE = re.compile(r"\+?[0-9](?:[0-9]|[ -](?=[0-9])){4,19}")

@@ -221,9 +221,9 @@ LIES: dict[str, tuple[Callable[[View, World], None], int, list[str]]] = {
     "times of a waiting one": (_change(3, 4, times=9), 3, ["is shown with times 9, the chain has 4"]),
     "no times": (_change(1, 4, times=None), 1, ["is shown with times nothing, the chain has 4"]),
     "recorded before the contract": (
-        _recorded(1, 0, -3_600),
+        _recorded(1, 0, -100_000),
         1,
-        [rf"circ {H} is shown as recorded at {TIME}: that is before the ledger's first block, {TIME}"],
+        [rf"circ {H} is shown as recorded at {TIME}: that is before a day before the ledger's first block, {TIME}"],
     ),
     "recorded before the circ before it": (
         _recorded(1, 3, -3_600),

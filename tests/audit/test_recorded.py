@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from node.chain import contract
 from node.clock import now_micros
 from node.domain.form import form_digest
+from node.domain.limits import CLOCKS_APART_MICROS, DEPLOYMENT_WAIT_MICROS
 from node.domain.model import Circ, Rights, ranges_of
 from node.flow.audit import Auditor, ShownCirc
 from node.flow.audit.facts import Actors, Event, Evidence, Facts, Fault, Place
@@ -20,7 +21,7 @@ from tests.audit.world import PROCESS, View, World
 
 BEGAN, BLOCK_SECONDS, NOW = 1_000_000, 1_100_000, 1_200_000
 """Of the ledger's first block, of the one that holds the circs, and of the audit."""
-APART = recorded.CLOCKS_APART_SECONDS
+APART, DAY = CLOCKS_APART_MICROS // 1_000_000, DEPLOYMENT_WAIT_MICROS // 1_000_000
 OWN, OTHER = "0x" + "11" * 32, "0x" + "22" * 32
 CALL = Circ(ranges_of([7]), PROCESS, 1, 1, form_digest(bytes(16), b""), 0)
 EVENT = Event(OWN, Place(5, 0, 0), CALL)
@@ -58,8 +59,8 @@ def _found(case: Case) -> list[str]:
 )
 def test_the_bounds(evidence: Evidence | None, event: Event | None, latest: int) -> None:
     for seconds, wrong in (
-        (BEGAN - APART - 0.1, "before the ledger's first block"),
-        (BEGAN - APART, ""),
+        (BEGAN - DAY - APART - 0.1, "before a day before the ledger's first block"),
+        (BEGAN - DAY - APART, ""),
         (latest + APART, ""),
         (latest + APART + 0.1, "after "),
     ):

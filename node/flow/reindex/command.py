@@ -14,6 +14,7 @@ from node.chain.history import History
 from node.chain.rpc import ChainUnavailable
 from node.chain.transport import JsonRpc
 from node.clock import Clock, now_micros
+from node.domain.limits import DEPLOYMENT_WAIT_MICROS
 from node.domain.records import TxKind
 from node.domain.replay import Unexplained
 from node.errors import SetupError
@@ -152,7 +153,7 @@ class Reindex:
         waiting.settle(people.expected(new, played))
         if waiting.failed:
             new.circs.put_failed_in_order()
-        self._date(new, history)
+        self._date(new, history, first)
         outcome.missing_forms = forms.attach(new, self._sources, lambda done: self._tell(Stage.FORMS, done, None))
         outcome.notes += [f"{place.name} could not be asked: {place.silent}" for place in self._sources if place.silent]
         people.place(new, played, waiting, outcome.notes.append, outcome.lost.append)
@@ -225,8 +226,9 @@ class Reindex:
         total, tell = new.transactions.lacking_total(), self._tell
         transactions.fetch(new, history, outcome.notes.append, lambda done: tell(Stage.FETCH, done, total))
 
-    def _date(self, new: Rebuild, history: History) -> None:
-        """The times of record that the old index does not know any more."""
-        for blocks in new.circs.timeless():
-            new.circs.set_times(zip(blocks, history.timestamps(blocks), strict=True))
-        new.circs.spread_times(self._clock())
+    def _date(self, new: Rebuild, history: History, first: int) -> None:
+        """When the circs were recorded, as far as the old index knows it and can be right."""
+        for blocks in new.times.blocks():
+            new.times.know(zip(blocks, history.timestamps(blocks), strict=True))
+        (began,) = history.timestamps([first])
+        new.times.settle(began * 1_000_000 - DEPLOYMENT_WAIT_MICROS, self._clock())

@@ -149,45 +149,6 @@ class Circs:
         """The node's own store of files has the block of a form."""
         self._db.execute("INSERT OR IGNORE INTO scratch.kept VALUES (?, ?)", (str(Cid(RAW, digest)), size))
 
-    def timeless(self) -> Iterator[list[int]]:
-        """The blocks of circs that nobody remembers the time of."""
-        query = f"""
-            SELECT DISTINCT block_number FROM main.outbox JOIN main.circ c ON c.outbox_id = outbox.id
-            WHERE c.created_at = 0 AND block_number > ? ORDER BY 1 LIMIT {_PAGE_ROWS}"""
-        after = -1
-        while page := [number for (number,) in self._db.execute(query, [after])]:
-            yield page
-            after = page[-1]
-
-    def set_times(self, seconds: Iterable[tuple[int, int]]) -> None:
-        """Blocks and their times."""
-        self._db.executemany("INSERT INTO scratch.block VALUES (?, ?)", seconds)
-
-    def spread_times(self, now: int) -> None:
-        """Give circs that nobody remembers the time of that of their block, or ``now`` where no block holds them.
-
-        Each was recorded before ``now``, and before those that came later of the same goods: of some of them the time
-        may be known, and be earlier than the block.
-        """
-        self._db.execute(
-            """
-            WITH seen AS (
-                SELECT circ_id, created_at, min(nullif(created_at, 0)) OVER (
-                    PARTITION BY goods_id ORDER BY circ_id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-                ) AS later
-                FROM main.circ_goods JOIN main.circ c ON c.id = circ_id
-            ), bound AS (
-                SELECT circ_id, min(later) AS later FROM seen WHERE created_at = 0 GROUP BY circ_id
-            ), placed AS (
-                SELECT bound.circ_id, later, seconds * 1000000 AS held FROM bound
-                JOIN main.circ c ON c.id = bound.circ_id JOIN main.outbox o ON o.id = c.outbox_id
-                LEFT JOIN scratch.block b ON b.number = o.block_number
-            )
-            UPDATE main.circ SET created_at = min(:now, coalesce(held, :now), coalesce(later, :now))
-            FROM placed WHERE placed.circ_id = id""",
-            {"now": now},
-        )
-
     def publish(self) -> None:
         """Say again which circs' blocks the store of files has."""
         self._db.create_function("cid_of", 1, lambda digest: str(Cid(RAW, digest)), deterministic=True)

@@ -1,8 +1,8 @@
 """Step 9 for the time of record: it lies between what was there before and the block that holds the circ.
 
 The node says it alone, so it can only be bounded. A circ is recorded before any block holds it, and while none does not
-in the auditor's future; not before another that is shown before it, nor before the contract's first block. An honest
-node takes circs while the chain is away for hours: so there is no other bound from below.
+in the auditor's future; not before another that is shown before it, nor long before the contract's first block. An
+honest node takes circs while the chain is away for hours: so there is no other bound from below.
 
 A sovereign actor may have sent its circ itself before it gave it to the node: there the block says nothing, unless the
 circ came in the node's own transaction, the one of its trans_id.
@@ -11,13 +11,11 @@ circ came in the node's own transaction, the one of its trans_id.
 from __future__ import annotations
 
 from node.domain.form import rfc3339
+from node.domain.limits import CLOCKS_APART_MICROS, DEPLOYMENT_WAIT_MICROS
 from node.flow.audit.facts import Event, Evidence, Fault
 from node.flow.audit.findings import What, short
 from node.flow.audit.rules.case import Case
 from node.flow.audit.shown import ShownCirc
-
-CLOCKS_APART_SECONDS = 30
-"""So far may the clocks of node, auditor and chain be apart, and so far may the node's be set back."""
 
 _SECOND = 1_000_000
 
@@ -30,12 +28,11 @@ def check(case: Case, circ: ShownCirc, evidence: Evidence | None, event: Event |
     at = circ.recorded_at
     if at is None:
         return  # step 3 has said more
-    apart = CLOCKS_APART_SECONDS * _SECOND
     latest, before = _latest(case, circ, evidence, event)
     earliest, after = _earliest(case)
-    if at > latest + apart:
+    if at > latest + CLOCKS_APART_MICROS:
         wrong = f"after {before}, {rfc3339(latest)}"
-    elif at < earliest - apart:
+    elif at < earliest - CLOCKS_APART_MICROS:
         wrong = f"before {after}, {rfc3339(earliest)}"
     else:
         if case.recorded is None or at > (case.recorded.recorded_at or 0):
@@ -68,7 +65,7 @@ def _block_of(case: Case, circ: ShownCirc, evidence: Evidence | None, event: Eve
 
 def _earliest(case: Case) -> tuple[int, str]:
     """The time before which the circ can't have been recorded, in microseconds, and what happened then."""
-    began, former = case.facts.began * _SECOND, case.recorded
+    began, former = case.facts.began * _SECOND - DEPLOYMENT_WAIT_MICROS, case.recorded
     if former is None or former.recorded_at is None or former.recorded_at < began:
-        return began, "the ledger's first block"
+        return began, "a day before the ledger's first block"
     return former.recorded_at, f"circ {short(former.trans_id or '')}, which is shown before it"
