@@ -49,7 +49,10 @@ from node.flow.submit import Sender
 from node.flow.worker import Worker
 from node.models.catalogue import SHIPPED, Catalogue
 from node.page.rpc import RpcEndpoint
-from node.page.site import Site
+from node.page.site import RPC_PATH, Site
+from node.page.times import BlockTimes
+from node.page.trace import TraceEndpoint
+from node.page.view import Place
 from node.store import keys, progress
 from node.store import people as users
 from node.store.db import Store
@@ -224,10 +227,12 @@ class Node:
         )
         is_embedded = self._config.chain == EMBEDDED
         endpoint = RpcEndpoint(self._rpc, self._ledger.contract) if is_embedded else None
+        offered = self._config.public_rpc or (RPC_PATH if is_embedded else "")
+        trace = TraceEndpoint(query, BlockTimes(chain), Place(self._ledger.chain_id, self._ledger.contract, offered))
         once = Once(self._store, seal, clock, submitted)
         server = Server(self._config.grpc, servicers, tokens, once)
         try:
-            return server, Site(self._config.http, endpoint, files)
+            return server, Site(self._config.http, endpoint, files, trace)
         except SetupError:
             server.stop(0)
             raise

@@ -47,6 +47,7 @@ ONLY_IN: dict[str, set[str]] = {
     "grpc": {"api", "models"},
     "starlette": {"page"},
     "uvicorn": {"page"},
+    "jinja2": {"page"},
     "jwt": {"api"},
     "numpy": {"models"},
     "onnxruntime": {"models"},

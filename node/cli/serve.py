@@ -34,6 +34,11 @@ WAKE_SECONDS = 1.0
 )
 @option("--upload-max", type=Size(), default="1GiB", show_default=True, help="Bytes of one file at most: 500MiB, 2GiB.")
 @option("--public-url", help="The base of the addresses of files. Default: http:// and the address of --http.")
+@option(
+    "--public-rpc",
+    help="URL of a JSON-RPC endpoint of the chain that the pages offer to readers who check them. "
+    "Default: the embedded chain's own; for another chain none.",
+)
 @option("--db", type=click.Choice([SQLITE]), default=SQLITE, show_default=True, help="What holds the index.")
 @option(
     "--confirmations",
@@ -79,6 +84,7 @@ def serve(
     ipfs: str,
     upload_max: int,
     public_url: str | None,
+    public_rpc: str | None,
     db: str,
     confirmations: int | None,
     master_key: Path | None,
@@ -112,6 +118,7 @@ def serve(
         ipfs=ipfs,
         upload_bytes_max=upload_max,
         public_url=public_url,
+        public_rpc=public_rpc,
     )
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

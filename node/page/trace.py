@@ -1,0 +1,114 @@
+"""The page of goods at ``GET /t/{goods_id}``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from anyio import CapacityLimiter, move_on_after, to_thread
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import Response
+
+from node.domain.trace import Trace
+from node.errors import IndexUnavailable, VTraceError
+from node.flow.query import Query
+from node.page import text
+from node.page.assets import Assets
+from node.page.language import language_of
+from node.page.times import BlockTimes
+from node.page.view import Place, page_of
+
+THREADS = 4
+CHAIN_SECONDS_MAX = 2.0
+RETRY_SECONDS = 5
+GOODS_DIGITS_MAX = 10
+# Nothing of a page comes from elsewhere, and nothing in it runs but the node's own script. That one asks whichever
+# JSON-RPC endpoint its reader names, and shows the pictures whose bytes it has checked (blob:).
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self' https: http:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CSP,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-cache",
+    "Vary": "Accept-Language",
+}
+
+log = logging.getLogger(__name__)
+
+
+class TraceEndpoint:
+    """Shows goods to whoever has their number."""
+
+    def __init__(self, query: Query, times: BlockTimes, place: Place) -> None:
+        self._query = query
+        self._times = times
+        self._place = place
+        self.assets = Assets()
+        # Strangers' pages must leave the processor to the partners' records, and a chain that hangs must not take
+        # the threads that pages need.
+        self._threads = CapacityLimiter(THREADS)
+        self._chain_threads = CapacityLimiter(1)
+        templates = Environment(
+            loader=FileSystemLoader(Path(__file__).parent / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._page, self._notice = (templates.get_template(name) for name in ("trace.html", "notice.html"))
+
+    async def answer(self, request: Request) -> Response:
+        """One HTTP request."""
+        language = language_of(request.query_params.get("lang"), request.headers.get("accept-language", ""))
+        number = request.path_params["goods_id"]
+        if not (number.isascii() and number.isdigit() and len(number) <= GOODS_DIGITS_MAX):
+            return self._refusal(language, 404, "missing_title", "no_number")
+        try:
+            trace = await self._trace(int(number))
+        except VTraceError:
+            return self._refusal(language, 404, "missing_title", "missing")
+        except IndexUnavailable as fault:
+            log.warning("a page can't be made now: %s", fault)
+            return self._refusal(language, 503, "busy_title", "busy")
+        await self._ask_chain(trace)
+        made = partial(self._made, language, trace, self._times.known(trace.placed))
+        body = await to_thread.run_sync(made, limiter=self._threads)
+        return Response(body, headers=HEADERS | {"Content-Language": language}, media_type="text/html")
+
+    async def _trace(self, goods_id: int) -> Trace:
+        return await to_thread.run_sync(self._query.trace, goods_id, limiter=self._threads)
+
+    async def _ask_chain(self, trace: Trace) -> None:
+        missing = self._times.missing(trace.placed)
+        if missing:
+            with move_on_after(CHAIN_SECONDS_MAX):
+                await to_thread.run_sync(self._times.ask, missing, limiter=self._chain_threads, abandon_on_cancel=True)
+
+    def _made(self, language: str, trace: Trace, times: Mapping[int, int]) -> str:
+        return self._page.render(
+            page=page_of(language, trace, times, self._place), place=self._place, **self._common(language)
+        )
+
+    def _common(self, language: str) -> dict[str, object]:
+        return {
+            "language": language,
+            "say": partial(text.say, language),
+            "icon": self.assets.address("icon.svg"),
+            "style": self.assets.address("page.css"),
+            "script": self.assets.address("check.js"),
+        }
+
+    def _refusal(self, language: str, status: int, title: str, message: str) -> Response:
+        body = self._notice.render(title=title, message=message, **self._common(language))
+        headers = HEADERS | {"Content-Language": language, "Cache-Control": "no-store"}
+        if status == 503:
+            headers["Retry-After"] = str(RETRY_SECONDS)
+        return Response(body, status_code=status, headers=headers, media_type="text/html")
