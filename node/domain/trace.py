@@ -89,7 +89,7 @@ def alarm_of(circ_type: CircType, members: dict[str, Any] | None) -> Alarm | Non
         return Alarm.LIFTED if members["recall"] in (False, None, "") else Alarm.RECALL
     result = members.get("result")
     if circ_type is CircType.EXAM and isinstance(result, str):
-        word = result.strip().lower()
+        word = result.strip(" \t\r\n").lower()
         if word in FAIL_WORDS:
             return Alarm.FAIL
         if word in PASS_WORDS:
