@@ -193,9 +193,7 @@ export class Checker {
         return first <= this.data.goods && this.data.goods < first + count;
       });
       if (!isOurs) return [];
-      const [, operator, to, kind] = log.topics.map((topic) => quantity(topic)) as [
-        number, number, number, number,
-      ];
+      const [operator, to, kind] = log.topics.slice(1).map(quantity) as [number, number, number];
       const block = quantity(receipt.blockNumber);
       return [{ kind, operator, to, digest: log.data.slice(0, 66).toLowerCase(), block, place: [block, quantity(log.logIndex)] }];
     });
