@@ -23,6 +23,7 @@ _HARMFUL = re.compile(
 )
 _SPACES = re.compile("[ \t\r\n]+")
 _PLACES = re.compile(r"\{([a-z]+)\}")
+_FILE = re.compile(r"(?:ipfs:/|https?://[^\s/]{1,255}/ipfs)/baf(?:krei|ybei)[a-z2-7]{52}", re.ASCII)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _RFC3339 = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]{1,6})?Z", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -100,6 +101,8 @@ def scalar(language: str, value: object) -> str:
     """A value of a form that is neither object nor array."""
     if isinstance(value, bool):
         return say(language, "yes" if value else "no")
+    if isinstance(value, str) and _FILE.fullmatch(value):
+        return say(language, "see_file")
     text = "" if value is None else clean(str(value))
     return text or say(language, "none")
 

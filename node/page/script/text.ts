@@ -7,6 +7,7 @@ export type Label = keyof typeof labels.en;
 
 const HARMFUL =
   /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]/gu;
+const FILE = /^(?:ipfs:\/|https?:\/\/[^ \t\n\r\f\v/]{1,255}\/ipfs)\/baf(?:krei|ybei)[a-z2-7]{52}$/;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const RFC3339 = /^([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.[0-9]{1,6})?Z$/;
 
@@ -58,6 +59,7 @@ export class Texts {
     }
     if (Array.isArray(value) && value.length) return value.flatMap((inner) => this.tree(inner));
     if (typeof value === "boolean") return [this.say(value ? "yes" : "no")];
+    if (typeof value === "string" && FILE.test(value)) return [this.say("see_file")];
     const text = value instanceof Num ? value.text : typeof value === "string" ? clean(value) : "";
     return [text || this.say("none")];
   }
