@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from html import unescape
 from typing import Any
@@ -15,7 +13,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NO_CHROMIUM = "no chromium on this machine (Debian: apt install chromium)"
 WAIT_MS = 20_000
-DATA = re.compile(r'(<script type="application/json" id="trace">)(.*?)(</script>)', re.DOTALL)
 
 
 @contextmanager
@@ -42,20 +39,6 @@ def reading(browser: Browser, *, language: str = "en", **settings: Any) -> Itera
     finally:
         context.close()
     assert wrong == []
-
-
-def data_of(html: str) -> Any:
-    found = DATA.search(html)
-    assert found is not None
-    return json.loads(found[2])
-
-
-def with_data(html: str, change: Callable[[Any], None]) -> str:
-    """The page with other data, but the same texts."""
-    data = data_of(html)
-    change(data)
-    made = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-    return DATA.sub(lambda found: found[1] + made + found[3], html)
 
 
 def verdict(page: Page, url: str) -> tuple[str, list[str]]:

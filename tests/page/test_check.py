@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.chain.servers import free_port
-from tests.page.browser import data_of, marks, reading, verdict, with_data
+from tests.page.browser import marks, reading, verdict
+from tests.page.data import data_of, with_data
 from tests.page.liar import Liar
 from tests.page.world import EXAM, PROCESS, TRANSFER, World
 from tests.support import people
@@ -216,7 +217,7 @@ def _random_form(chance: random.Random, depth: int = 0) -> Any:
     return {name: value() for name in names if name not in ("recall", "result")}
 
 
-def test_five_hundred_circs(browser: Browser, told: World) -> None:
+def test_a_long_history(browser: Browser, told: World) -> None:
     """A long history is checked whole."""
     goods_id = told.spare.pop()
     told.settle(goods_id)

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from tests.page.browser import marks, reading, verdict, with_data
+from tests.page.browser import marks, reading, verdict
+from tests.page.data import with_data
 from tests.page.liar import Liar
 from tests.page.world import World
 
