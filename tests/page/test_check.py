@@ -131,6 +131,7 @@ def test_the_reader_chooses_the_endpoint(browser: Browser, told: World, liar: Li
             page.click("#verdict button")
             page.wait_for_function("said => document.querySelector('#verdict').innerText.includes(said)", arg=said)
 
+        choose("nowhere", "Want an http or https address.")
         choose("ftp://127.0.0.1/", "Want an http or https address.")
         choose(f"http://127.0.0.1:{free_port()}/", "gave no answer that can be used")
         choose(node.rpc_url, f"serves the chain {node.ready['chain_id']}, not {told.node.ready['chain_id']}.")

@@ -69,6 +69,10 @@ def without(index: int) -> Callable[[Any], None]:
     return lambda page: page["circs"].pop(index)
 
 
+def _path(address: str) -> str:
+    return "/ipfs/" + address.rpartition("/")[2]
+
+
 def other_receiver(html: str, told: World) -> str:
     """Who holds the goods now is somebody else, everywhere."""
     return html.replace(told.roaster.username, told.carrier.username)
@@ -184,6 +188,14 @@ LIES: dict[str, tuple[Rewrite, str]] = {
         shown('<div id="verdict">', '<div>Checked</div><div id="verdict">'),
         "“Checked” instead of",
     ),
+    "a link to another file": (
+        lambda html, told: html.replace(f'href="{_path(told.report)}"', f'href="{_path(told.picture)}"'),
+        "instead of “file /ipfs/baf",
+    ),
+    "a link to another place": (
+        lambda html, told: html.replace(f'href="{_path(told.report)}"', f'href="//a.example{_path(told.report)}"'),
+        "“file //a.example/ipfs/",
+    ),
     "data that is none": (
         lambda html, _: html.replace('{"language"', '{"x'),
         "The data of the page can’t be read.",
@@ -222,6 +234,19 @@ def test_other_goods_under_this_address(browser: Browser, told: World, liar: Lia
         state, lines = verdict(page, f"{liar.address}/t/{told.recalled}")
     assert state == "differs"
     assert lines == [f"The address names goods {told.recalled}, the page shows goods {told.plain}."]
+
+
+def test_what_only_the_script_may_say_is_taken_out(browser: Browser, told: World, liar: Liar) -> None:
+    """Verdicts that the page brings along, and text in shadow trees, where the script could not read it."""
+    hidden = '<div><template shadowrootmode="open"><b>Organic</b></template></div>'
+    brought = f'{hidden}<div id="verdict"><b>Checked by Heaven</b></div><p class="mark"><b>Checked by Earth</b></p>'
+    liar.rewrite = lambda path, real: (
+        real.text.replace("<footer>", brought + "<footer>") if path.startswith("/t/") else None
+    )
+    with reading(browser) as page:
+        assert verdict(page, f"{liar.address}/t/{told.plain}") == ("checked", [])
+        for said in ("Organic", "Checked by Heaven", "Checked by Earth"):
+            assert page.locator(f"text={said}").count() == 0
 
 
 def test_text_drawn_by_a_style_sheet(browser: Browser, told: World, liar: Liar) -> None:

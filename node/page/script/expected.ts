@@ -1,5 +1,5 @@
 // What the page must say, made of its data alone: the rules of node/page/view.py a second time. A text is one text of
-// the page; a picture is `img` with its address and its alternative text.
+// the page; a picture is `img` with its address and its alternative text, a link to a file `file` with its address.
 import { type Circ, type Data, EXAM, PRODUCE, TRANSFER } from "./data";
 import { Num, type Value, membersOf } from "./json";
 import { type Label, Texts, clean, size } from "./text";
@@ -173,7 +173,7 @@ class Expected {
       ...(circ.to === circ.operator ? [] : [this.say("to"), ...this.who(circ.to)]),
       ...(circ.status === "success" ? [] : [this.say("pending"), this.say("pending_text")]),
       ...(isProduct || !members?.size ? [] : this.texts.tree(members)),
-      ...cids.slice(0, FILES_OF_ENTRY_MAX).map((cid) => this.file(cid)),
+      ...cids.slice(0, FILES_OF_ENTRY_MAX).flatMap((cid) => this.file(cid)),
       more > 0 ? this.say("more_files", { count: more }) : "",
       this.say("proof"),
       this.say("number"), circ.times === null ? this.say("none") : String(circ.times),
@@ -183,15 +183,17 @@ class Expected {
     ];
   }
 
-  private file(cid: string): string {
+  private file(cid: string): string[] {
     const file = Object.hasOwn(this.data.files, cid) ? this.data.files[cid] : undefined;
-    if (!file) return this.say("no_file", { cid });
+    if (!file) return [this.say("no_file", { cid })];
     const [name, type, isPicture, bytes] = file;
-    if (isPicture) return picture(`/ipfs/${cid}`, this.say("picture", { name }));
-    return this.say("file", { name, type, size: size(bytes) });
+    const address = `/ipfs/${cid}`;
+    if (isPicture) return [link(address), picture(address, this.say("picture", { name }))];
+    return [link(address), this.say("file", { name, type, size: size(bytes) })];
   }
 }
 
+export const link = (address: string): string => `file ${address}`;
 export const picture = (address: string, text: string): string => `img ${address} ${text}`;
 
 export const moves = (circ: Circ): boolean => circ.kind === PRODUCE || circ.kind === TRANSFER;

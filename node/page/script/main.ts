@@ -4,7 +4,7 @@ import { Checker, type Fault, type Finding, type Mark, OtherChain } from "./chai
 import { type Data, isData } from "./data";
 import { expected } from "./expected";
 import { type FileMark, checkFile } from "./files";
-import { shown } from "./shown";
+import { prepare, shown } from "./shown";
 import { type Label, Texts } from "./text";
 import { Verdict } from "./verdict";
 
@@ -70,6 +70,7 @@ class Check {
 
   constructor(private readonly data: Data) {
     this.texts = new Texts(data.language);
+    prepare(document.body);
     this.pageFaults = checkPage(data);
     this.entries = [...document.querySelectorAll(".entry")];
     this.verdict = new Verdict(this.texts, data, fragment.has("c"), (url) => {
@@ -200,7 +201,8 @@ class Check {
 const data = readData();
 if (data) {
   const endpoint = fragment.get("rpc") ?? data.endpoint;
-  void new Check(data).start(endpoint && new URL(endpoint, location.origin).href);
+  const isAddress = endpoint !== "" && URL.canParse(endpoint, location.origin);
+  void new Check(data).start(isAddress ? new URL(endpoint, location.origin).href : "");
 } else {
   const texts = new Texts(document.documentElement.lang.startsWith("zh") ? "zh" : "en");
   new Verdict(texts, null, false, () => undefined).show("differs", [texts.say("d_data")], texts.say("t_differs"));

@@ -1,11 +1,21 @@
 // What the page says: every text of its body in order, and what a reader can't see of it.
-import { picture } from "./expected";
+import { link, picture } from "./expected";
 
-const SKIPPED = "script, noscript, #verdict, .mark";
+const SKIPPED = "script, noscript"; // a browser shows neither
+const FILES = "/ipfs/";
 
 export interface Shown {
   texts: string[];
   hidden: string | null;
+}
+
+// Takes out what only the script may say, and what stands beside the page's own tree (shadow roots), so that nothing is
+// left but what is read here.
+export function prepare(body: HTMLElement): void {
+  const copy = document.createElement("template");
+  copy.innerHTML = body.innerHTML;
+  for (const slot of copy.content.querySelectorAll("#verdict, .mark")) slot.replaceChildren();
+  body.replaceChildren(copy.content);
 }
 
 export function shown(body: HTMLElement): Shown {
@@ -16,7 +26,7 @@ export function shown(body: HTMLElement): Shown {
   );
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     if (node instanceof Element) {
-      const text = pictured(node);
+      const text = addressed(node) + pictured(node);
       if (text) texts.push(text);
       if (drawn(node)) texts.push(drawn(node));
       continue;
@@ -27,6 +37,11 @@ export function shown(body: HTMLElement): Shown {
     if (!hidden && !isSeen(node.parentElement as Element)) hidden = text;
   }
   return { texts, hidden };
+}
+
+function addressed(element: Element): string {
+  const address = element.localName === "a" ? (element.getAttribute("href") ?? "") : "";
+  return address.includes(FILES) ? link(address) : "";
 }
 
 function pictured(element: Element): string {
