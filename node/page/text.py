@@ -26,6 +26,7 @@ _PLACES = re.compile(r"\{([a-z]+)\}")
 _FILE = re.compile(r"(?:ipfs:/|https?://[^\s/]{1,255}/ipfs)/baf(?:krei|ybei)[a-z2-7]{52}", re.ASCII)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _RFC3339 = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]{1,6})?Z", re.ASCII)
+_WITH_UNIT = re.compile(r"(?!.*_per_)(.*[a-z]{4})_([a-z]+)", re.DOTALL)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -83,10 +84,13 @@ def size(count: int) -> str:
 
 
 def unit_of(name: str, value: object) -> tuple[str, str]:
-    """A member's name without the unit at its end, and the unit, if the value is a number that has one."""
-    stem, _, last = name.rpartition("_")
-    unit = labels()["units"].get(last) if stem and isinstance(value, Number) else None
-    return (stem, f" {unit}") if unit else (name, "")
+    """A member's name without the unit at its end, and the unit, if the value is a number that has one.
+
+    What could be part of another unit (``_per_kg``, ``_ug_kg``, ``_350_ml``) stays as it is.
+    """
+    found = _WITH_UNIT.fullmatch(name)
+    unit = labels()["units"].get(found[2]) if found and isinstance(value, Number) else None
+    return (found[1], f" {unit}") if found and unit else (name, "")
 
 
 def heading(language: str, name: str) -> str:

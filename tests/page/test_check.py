@@ -43,7 +43,7 @@ def test_circs_that_wait(browser: Browser, told: World, waiting: int, liar: Liar
     with reading(browser) as page:
         assert verdict(page, told.address(waiting)) == ("pending", [])
         assert marks(page) == ["checked", "pending", "pending"]
-        assert "1 entries stand on the chain as they are shown. 2 are not final yet" in page.inner_text("#verdict")
+        assert "shown: 1. Not final yet, with only the node’s word for them: 2." in page.inner_text("#verdict")
         assert "A hand-over to “Ruili Express” is under way." in page.inner_text(".holder")
         liar.rewrite = lambda path, real: _as_done(real.text) if path.startswith("/t/") else None
         state, lines = verdict(page, f"{liar.address}/t/{waiting}")
@@ -172,6 +172,7 @@ NASTY: list[dict[str, Any]] = [
     {"{{ 7 * 7 }}": "{% raw %}", "{name}": "{who} {when}", "recall": "{who}"},
     {"\u202eevil": "a\u202eb\u2066c\u200fd\ufeff", "nul": "a\u0000b\u0007\u0085", "lines": " a \r\n b\tc\u2028d "},
     {"": "", " ": " ", "_": None, "__proto__": 1, "constructor": "c", "toString": 2, "_kg": 3, "x_kg": 4, "y_kg": "5"},
+    {"gross_kg": 12, "price_per_kg": 9, "lead_ug_kg": 3, "defects_per_350_g": 4, "vitamin_c": 30, "share_percent": 5},
     {"empty": {}, "none": [], "list": [1, [2, [3, {"a_percent": 4}]], {"b": []}], "true": True, "no": False},
     {"result": " PASS\t", "emoji": "👩‍🌾🫘", "surrogate": "\U0001f300", "İ": "ß", "ﬁ": "ﬁ", "ünit_m": 1},
     {"result": "不合格", "10": 1, "9": 2, "a": "a" * 2_000, "ipfs": "ipfs://bafkrei" + "a" * 52 + " and more"},

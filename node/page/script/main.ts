@@ -4,6 +4,7 @@ import { Checker, type Fault, type Finding, type Mark, OtherChain } from "./chai
 import { type Data, isData } from "./data";
 import { expected } from "./expected";
 import { type FileMark, checkFile } from "./files";
+import { addressOf } from "./rpc";
 import { prepare, shown } from "./shown";
 import { type Label, Texts } from "./text";
 import { Verdict } from "./verdict";
@@ -201,8 +202,7 @@ class Check {
 const data = readData();
 if (data) {
   const endpoint = fragment.get("rpc") ?? data.endpoint;
-  const isAddress = endpoint !== "" && URL.canParse(endpoint, location.origin);
-  void new Check(data).start(isAddress ? new URL(endpoint, location.origin).href : "");
+  void new Check(data).start(endpoint && addressOf(endpoint, location.origin));
 } else {
   const texts = new Texts(document.documentElement.lang.startsWith("zh") ? "zh" : "en");
   new Verdict(texts, null, false, () => undefined).show("differs", [texts.say("d_data")], texts.say("t_differs"));

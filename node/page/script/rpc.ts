@@ -15,6 +15,16 @@ interface Answer {
   error?: { code?: number; message?: string };
 }
 
+// An http or https address, made whole; "" for what is none.
+export function addressOf(text: string, base?: string): string {
+  try {
+    const url = new URL(text, base);
+    return url.protocol === "http:" || url.protocol === "https:" ? url.href : "";
+  } catch {
+    return "";
+  }
+}
+
 // The answers in the order of the calls. Where an endpoint refuses a batch, it is asked for less at a time.
 export async function ask(url: string, calls: Call[]): Promise<unknown[]> {
   const parts: Call[][] = [];

@@ -8,6 +8,7 @@ export type Label = keyof typeof labels.en;
 const HARMFUL =
   /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]/gu;
 const FILE = /^(?:ipfs:\/|https?:\/\/[^ \t\n\r\f\v/]{1,255}\/ipfs)\/baf(?:krei|ybei)[a-z2-7]{52}$/;
+const WITH_UNIT = /^(?!.*_per_)(.*[a-z]{4})_([a-z]+)$/s;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const RFC3339 = /^([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.[0-9]{1,6})?Z$/;
 
@@ -73,11 +74,10 @@ export class Texts {
 }
 
 function unitOf(name: string, value: Value): [string, string] {
-  const at = name.lastIndexOf("_");
+  const [, stem, last] = WITH_UNIT.exec(name) ?? [];
   const units: Record<string, string> = labels.units;
-  const last = name.slice(at + 1);
-  return at > 0 && value instanceof Num && Object.hasOwn(units, last)
-    ? [name.slice(0, at), ` ${units[last]}`]
+  return value instanceof Num && stem !== undefined && last !== undefined && Object.hasOwn(units, last)
+    ? [stem, ` ${units[last]}`]
     : [name, ""];
 }
 

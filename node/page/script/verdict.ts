@@ -1,5 +1,6 @@
 // The verdict over the whole page, at its top: built by the script alone, whatever the page brought with it there.
 import type { Data } from "./data";
+import { addressOf } from "./rpc";
 import type { Texts } from "./text";
 
 export type State = "running" | "checked" | "pending" | "partly" | "differs" | "unasked";
@@ -83,8 +84,8 @@ export class Verdict {
     form.noValidate = true;
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      const chosen = URL.canParse(input.value) ? new URL(input.value) : null;
-      if (chosen?.protocol === "http:" || chosen?.protocol === "https:") this.chosen(chosen.href);
+      const url = addressOf(input.value);
+      if (url) this.chosen(url);
       else problem.textContent = this.texts.say("endpoint_bad");
     });
     return form;
