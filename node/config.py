@@ -40,6 +40,7 @@ class Config:
     public_url: str | None = None
     public_rpc: str | None = None
     models: Path | None = None
+    publish_forms: bool = False
 
     @property
     def master_key_path(self) -> Path:

@@ -50,6 +50,8 @@ def test_every_command_is_there() -> None:
         ("admin", "create"),
         ("admin", "grant"),
         ("files", "verify"),
+        ("forms", "export"),
+        ("reindex",),
     }
 
 
@@ -73,6 +75,7 @@ def test_h_is_help_and_version_is_known() -> None:
 SAMPLES = {
     "phone": "13800138000",
     "upload_max": "1048576",
+    "as_json": "1",
     "signers": "2",
     "bump_after": "2.5",
     "max_fee": "1.5",
@@ -82,6 +85,8 @@ SAMPLES = {
     "block_hashes": "0x1 0x2",
     "everything": "1",
     "predictions": "1",
+    "publish_forms": "1",
+    "check": "1",
     "chain_id": "9",
     "late_blocks": "8",
 }

@@ -19,6 +19,7 @@ from node.api.call import Call, key_in
 from node.api.status import to_status
 from node.api.streams import Incoming
 from node.errors import IndexUnavailable, Reason, SetupError, Status, VTraceError, invalid
+from node.faults import point
 from node.flow.once import Once
 from node.wire.vtrace.v1 import service_pb2 as wire
 
@@ -103,12 +104,16 @@ def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens, once: Once) 
             caller = None if needs is ANYONE else tokens.caller(_authorization(context))
             if caller is not None:
                 require(caller, needs, name)
+                point("authenticated")
             arguments: list[Any] = [] if caller is None else [caller]
             arguments.append(Incoming(given, context) if method.client_streaming else given)
             if makes_something:
                 key = key_in(context.invocation_metadata())
                 arguments.append(Call(name, key, caller, given, servicer.duplicate, response_class, once))
-            return answer(*arguments)
+            answered = answer(*arguments)
+            if makes_something:
+                point("committed")
+            return answered
         except VTraceError as fault:
             refusal = fault
         except IndexUnavailable:

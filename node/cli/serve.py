@@ -39,6 +39,12 @@ WAKE_SECONDS = 1.0
     help="URL of a JSON-RPC endpoint of the chain that the pages offer to readers who check them. "
     "Default: the embedded chain's own; for another chain none.",
 )
+@option(
+    "--publish-forms",
+    is_flag=True,
+    help="Put the salt and form of every circ, earlier ones too, into the store of files under the CID that the chain "
+    "knows. What was published is public and can't be taken back.",
+)
 @option("--db", type=click.Choice([SQLITE]), default=SQLITE, show_default=True, help="What holds the index.")
 @option(
     "--confirmations",
@@ -85,6 +91,7 @@ def serve(
     upload_max: int,
     public_url: str | None,
     public_rpc: str | None,
+    publish_forms: bool,
     db: str,
     confirmations: int | None,
     master_key: Path | None,
@@ -119,6 +126,7 @@ def serve(
         upload_bytes_max=upload_max,
         public_url=public_url,
         public_rpc=public_rpc,
+        publish_forms=publish_forms,
     )
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,6 +12,9 @@ from node.errors import IndexUnavailable
 
 BACKOFF_SECONDS_FIRST = 0.5
 BACKOFF_SECONDS_MAX = 10.0
+GATHER_SECONDS = 0.02
+"""The least between two steps. What comes meanwhile is done with the next one: a call of the chain and a commit cost
+nearly the same for one transaction as for many, and callers wait for both."""
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ class Worker:
         at_end: Callable[[], None],
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._name = name
+        self.name = name
         self._step = step
         self._idle_seconds = idle_seconds
         self._on_fatal = on_fatal
@@ -69,7 +72,7 @@ class Worker:
         try:
             self._tell(trouble)
         except IndexUnavailable as fault:
-            log.warning("%s: can't note its trouble: %s", self._name, fault)
+            log.warning("%s: can't note its trouble: %s", self.name, fault)
 
     def _run(self) -> None:
         backoff, told = 0.0, ""
@@ -81,18 +84,19 @@ class Worker:
                 except (ChainUnavailable, IndexUnavailable, TryLater) as fault:
                     if str(fault) != told:
                         told = str(fault)
-                        log.warning("%s: can't go on for now, trying again: %s", self._name, fault)
+                        log.warning("%s: can't go on for now, trying again: %s", self.name, fault)
                         self._note(told)
                     backoff = min(max(BACKOFF_SECONDS_FIRST, backoff * 2), BACKOFF_SECONDS_MAX)
                     # Not all that wait for the same chain at the same moment.
                     self._stopping.wait(backoff * random.uniform(0.75, 1.0))
                     continue
                 if told:
-                    log.info("%s: goes on", self._name)
+                    log.info("%s: goes on", self.name)
                     self._note("")
                 backoff, told = 0.0, ""
                 if not again:
                     self._wake.wait(self._idle_seconds)
+                self._stopping.wait(GATHER_SECONDS)
         except BaseException as fault:  # noqa: BLE001 - whatever it is, the node must not go on without this thread
             self._on_fatal(fault)
         finally:

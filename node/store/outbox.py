@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from peewee import ValuesList, fn
+from peewee import fn
 
 from node.domain.records import UNFINISHED, UNMINED, MinedTx, OutboxTx, TxKind, TxState
 from node.store import tables as t
 
 _IDS_PER_QUERY = 5_000
-_ROWS_PER_UPDATE = 1_000
 _DONE = (TxState.FINAL, TxState.REVERTED)
 
 
@@ -31,7 +30,7 @@ def _cut(ids: Collection[int]) -> Iterable[list[int]]:
 
 def next_nonce(signer: str) -> int | None:
     """The nonce behind the highest stored one, or None before the first."""
-    highest = t.Outbox.select(fn.MAX(t.Outbox.nonce)).where(t.Outbox.signer == signer).scalar()
+    ((highest,),) = t.run("SELECT MAX(nonce) FROM outbox WHERE signer = ?", signer).fetchall()
     return None if highest is None else int(highest) + 1
 
 
@@ -39,18 +38,14 @@ def add(
     *, signer: str, nonce: int, kind: TxKind, raw: bytes, tx_hash: str, now: int, waits_for: Collection[int] = ()
 ) -> int:
     """Store a signed transaction; answers its id. It is not sent before those in ``waits_for`` are finished."""
-    made = t.Outbox.create(
-        signer=signer,
-        nonce=nonce,
-        kind=kind.value,
-        signed_bytes=raw,
-        signed_at=now,
-        tx_hash=tx_hash,
-        state=TxState.SIGNED.value,
-    )
+    ((tx_id,),) = t.run(
+        "INSERT INTO outbox (signer, nonce, kind, signed_bytes, signed_at, tx_hash, state) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        *(signer, nonce, kind.value, raw, now, tx_hash, TxState.SIGNED.value),
+    ).fetchall()
     if waits_for:
-        t.Wait.insert_many([{"outbox_id": made.id, "waits_for": other} for other in waits_for]).execute()
-    return int(made.id)
+        t.Wait.insert_many([{"outbox_id": tx_id, "waits_for": other} for other in waits_for]).execute()
+    return int(tx_id)
 
 
 def _rows(query: Any) -> list[OutboxTx]:
@@ -91,13 +86,16 @@ def mined_up_to(block_number: int, limit: int) -> list[OutboxTx]:
 
 def lanes_with(states: Sequence[TxState]) -> list[str]:
     """The signers that have a transaction in one of ``states``."""
-    query = t.Outbox.select(t.Outbox.signer).where(t.Outbox.state.in_(_values(states))).distinct()
-    return sorted(str(signer) for (signer,) in t.tuples(query))
+    where = f"state IN {t.places(len(states))}"
+    return sorted(
+        str(signer) for (signer,) in t.run(f"SELECT DISTINCT signer FROM outbox WHERE {where}", *_values(states))
+    )
 
 
 def count(states: Sequence[TxState]) -> int:
     """How many transactions are in one of ``states``."""
-    return int(t.Outbox.select(fn.COUNT(t.Outbox.id)).where(t.Outbox.state.in_(_values(states))).scalar())
+    where = f"state IN {t.places(len(states))}"
+    return int(t.run(f"SELECT COUNT(*) FROM outbox WHERE {where}", *_values(states)).fetchall()[0][0])
 
 
 def oldest_at(states: Sequence[TxState]) -> int | None:
@@ -171,15 +169,10 @@ def mark_lost(signer: str) -> int:
 
 def mark_mined(rows: Sequence[MinedTx]) -> None:
     """Move transactions to MINED, FINAL or REVERTED with the blocks that hold them."""
-    for at in range(0, len(rows), _ROWS_PER_UPDATE):
-        some = rows[at : at + _ROWS_PER_UPDATE]
-        news = ValuesList([(r.id, r.state.value, r.block_number, r.block_hash, r.mined_hash) for r in some], alias="n")
-        t.Outbox.update(
-            state=news.c.column2,
-            block_number=news.c.column3,
-            block_hash=news.c.column4,
-            mined_hash=news.c.column5,
-        ).from_(news).where(t.Outbox.id == news.c.column1).execute()
+    t.run_many(
+        "UPDATE outbox SET state = ?, block_number = ?, block_hash = ?, mined_hash = ? WHERE id = ?",
+        [(row.state.value, row.block_number, row.block_hash, row.mined_hash, row.id) for row in rows],
+    )
 
 
 def send_again() -> int:
@@ -219,6 +212,16 @@ def blocks_from(number: int) -> list[tuple[int, str]]:
         .order_by(t.Outbox.block_number.desc())
     )
     return [(int(height), str(block)) for height, block in t.tuples(query)]
+
+
+def first_block() -> tuple[int, str] | None:
+    """The lowest block that holds a transaction of ours: that of the deployment."""
+    found = next(iter(t.tuples(_blocks().order_by(t.Outbox.block_number).limit(1))), None)
+    return None if found is None else (int(found[0]), str(found[1]))
+
+
+def _blocks() -> Any:
+    return t.Outbox.select(t.Outbox.block_number, t.Outbox.block_hash).where(t.Outbox.block_number.is_null(False))
 
 
 def blocks_before(number: int, limit: int) -> list[tuple[int, str]]:
