@@ -64,7 +64,11 @@ class BlockTimes:
                         if block is not None:
                             self._keep(block.hash, block.timestamp)
             except ChainUnavailable:
-                self._not_before = time.monotonic() + LEFT_ALONE_SECONDS
+                self.leave_alone()
+
+    def leave_alone(self) -> None:
+        """The chain did not answer in time: ask nothing for a while."""
+        self._not_before = time.monotonic() + LEFT_ALONE_SECONDS
 
     def _keep(self, block_hash: str, timestamp: int) -> None:
         with self._lock:

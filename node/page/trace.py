@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections import OrderedDict
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 from anyio import CapacityLimiter, move_on_after, to_thread
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -25,6 +26,10 @@ THREADS = 4
 CHAIN_SECONDS_MAX = 2.0
 RETRY_SECONDS = 5
 GOODS_DIGITS_MAX = 10
+BODIES_KEPT_MAX = 500
+BODY_KEPT_BYTES_MAX = 64 * 1024
+"""Pages that are kept, for as long as nothing in them changes: what is asked for again and again costs its reads."""
+
 # Nothing of a page comes from elsewhere, and nothing in it runs but the node's own script. That one asks whichever
 # JSON-RPC endpoint its reader names, and shows the pictures whose bytes it has checked (blob:).
 CSP = (
@@ -63,6 +68,8 @@ class TraceEndpoint:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._bodies: OrderedDict[tuple[str, int], tuple[tuple[Trace, dict[int, int]], bytes]] = OrderedDict()
+        self._lock = Lock()
         self._page, self._notice = (templates.get_template(name) for name in ("trace.html", "notice.html"))
 
     async def answer(self, request: Request) -> Response:
@@ -72,30 +79,45 @@ class TraceEndpoint:
         if not (number.isascii() and number.isdigit() and len(number) <= GOODS_DIGITS_MAX):
             return self._refusal(language, 404, "missing_title", "no_number")
         try:
-            trace = await self._trace(int(number))
+            body = await self._body(language, int(number))
         except VTraceError:
             return self._refusal(language, 404, "missing_title", "missing")
         except IndexUnavailable as fault:
             log.warning("a page can't be made now: %s", fault)
             return self._refusal(language, 503, "busy_title", "busy")
-        await self._ask_chain(trace)
-        made = partial(self._made, language, trace, self._times.known(trace.placed))
-        body = await to_thread.run_sync(made, limiter=self._threads)
         return Response(body, headers=HEADERS | {"Content-Language": language}, media_type="text/html")
 
-    async def _trace(self, goods_id: int) -> Trace:
-        return await to_thread.run_sync(self._query.trace, goods_id, limiter=self._threads)
-
-    async def _ask_chain(self, trace: Trace) -> None:
+    async def _body(self, language: str, goods_id: int) -> bytes:
+        trace, body = await to_thread.run_sync(self._look, language, goods_id, limiter=self._threads)
+        if body is not None:
+            return body
         missing = self._times.missing(trace.placed)
-        if missing:
-            with move_on_after(CHAIN_SECONDS_MAX):
-                await to_thread.run_sync(self._times.ask, missing, limiter=self._chain_threads, abandon_on_cancel=True)
+        with move_on_after(CHAIN_SECONDS_MAX) as waited:
+            await to_thread.run_sync(self._times.ask, missing, limiter=self._chain_threads, abandon_on_cancel=True)
+        if waited.cancelled_caught:
+            self._times.leave_alone()
+        return await to_thread.run_sync(self._made, language, trace, limiter=self._threads)
 
-    def _made(self, language: str, trace: Trace, times: Mapping[int, int]) -> str:
-        return self._page.render(
-            page=page_of(language, trace, times, self._place), place=self._place, **self._common(language)
-        )
+    def _look(self, language: str, goods_id: int) -> tuple[Trace, bytes | None]:
+        """What the index has, and the page of it, unless the chain has to be asked first."""
+        trace = self._query.trace(goods_id)
+        return trace, None if self._times.missing(trace.placed) else self._made(language, trace)
+
+    def _made(self, language: str, trace: Trace) -> bytes:
+        key, now = (language, trace.goods.id), (trace, self._times.known(trace.placed))
+        with self._lock:
+            before, body = self._bodies.get(key, (None, b""))
+        if before == now:
+            return body
+        page = page_of(language, *now, self._place)
+        made: bytes = self._page.render(page=page, place=self._place, **self._common(language)).encode()
+        with self._lock:
+            self._bodies.pop(key, None)
+            if len(made) <= BODY_KEPT_BYTES_MAX:
+                self._bodies[key] = now, made
+            while len(self._bodies) > BODIES_KEPT_MAX:
+                self._bodies.popitem(last=False)
+        return made
 
     def _common(self, language: str) -> dict[str, object]:
         return {

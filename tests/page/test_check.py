@@ -110,6 +110,7 @@ def test_the_contract_that_the_label_names(browser: Browser, told: World) -> Non
             state, lines = verdict(page, f"{address}#c={label}")
             assert state == "differs"
             assert lines[0].startswith(told_so)
+            assert "as the label says" not in (page.text_content("#verdict") or "")
         page.goto("about:blank")
         assert verdict(page, address)[0] == "checked"
         assert "Compare it with what the maker published." in (page.text_content("#verdict") or "")

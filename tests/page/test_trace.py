@@ -196,6 +196,29 @@ def test_a_chain_that_is_down_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> 
     assert known.known(_placed(1)) == {1: 1_001}
 
 
+def test_a_chain_that_hangs_is_left_alone_too() -> None:
+    chain: Any = _Chain()
+    known = BlockTimes(chain)
+    known.leave_alone()
+    assert known.missing(_placed(1)) == {}
+    known.ask(_blocks(range(1, 2)))
+    assert chain.asked == []
+
+
+def test_a_page_that_was_kept_is_made_anew_when_something_changes(http: httpx.Client, node: RunningNode) -> None:
+    maker = people.maker(node.client)
+    (goods_id,) = maker.goods(1)
+    people.settled(node.client, goods_id)
+    before = http.get(f"/t/{goods_id}").text
+    assert http.get(f"/t/{goods_id}").text == before
+    maker.boss.call("CreateCirc", goods_id=goods_id, circ_type=1, form_value=b'{"step":"roast"}')
+    assert "roast" in http.get(f"/t/{goods_id}").text
+    people.settled(node.client, goods_id)
+    assert data_of(http.get(f"/t/{goods_id}").text)["circs"][1]["status"] == "success"
+    maker.boss.call("UpdateUser", user={"username": maker.boss.username, "nickname": "Another"})
+    assert data_of(http.get(f"/t/{goods_id}").text)["parties"][maker.boss.username][0] == "Another"
+
+
 def test_many_readers_ask_one_after_the_other() -> None:
     chain: Any = _Chain()
     known = BlockTimes(chain)

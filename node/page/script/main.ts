@@ -38,7 +38,7 @@ function checkPage(data: Data): Fault[] {
     break;
   }
   if (found.hidden !== null) faults.push({ label: "d_hidden", values: { found: found.hidden.slice(0, 200) } });
-  return [...faults, ...checkLabel(data)];
+  return faults;
 }
 
 const text = (found: string, want: string): Fault => ({
@@ -72,9 +72,11 @@ class Check {
   constructor(private readonly data: Data) {
     this.texts = new Texts(data.language);
     prepare(document.body);
-    this.pageFaults = checkPage(data);
+    const labelFaults = checkLabel(data);
+    this.pageFaults = [...checkPage(data), ...labelFaults];
     this.entries = [...document.querySelectorAll(".entry")];
-    this.verdict = new Verdict(this.texts, data, fragment.has("c"), (url) => {
+    const label = !fragment.has("c") ? "none" : labelFaults.length ? "differs" : "agrees";
+    this.verdict = new Verdict(this.texts, data, label, (url) => {
       fragment.set("rpc", url);
       history.replaceState(null, "", `#${fragment}`);
       this.keepFragment();
@@ -205,5 +207,5 @@ if (data) {
   void new Check(data).start(endpoint && addressOf(endpoint, location.origin));
 } else {
   const texts = new Texts(document.documentElement.lang.startsWith("zh") ? "zh" : "en");
-  new Verdict(texts, null, false, () => undefined).show("differs", [texts.say("d_data")], texts.say("t_differs"));
+  new Verdict(texts, null, "none", () => undefined).show("differs", [texts.say("d_data")], texts.say("t_differs"));
 }

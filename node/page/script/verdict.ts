@@ -13,7 +13,7 @@ export class Verdict {
   constructor(
     private readonly texts: Texts,
     private readonly data: Data | null,
-    private readonly hasLabel: boolean,
+    private readonly label: "agrees" | "differs" | "none",
     private readonly chosen: (url: string) => void,
   ) {
     let place = document.getElementById("verdict");
@@ -51,6 +51,7 @@ export class Verdict {
     }
     if (this.data && state !== "running") box.append(this.more(this.data, state === "unasked", url, block));
     this.place.replaceChildren(box);
+    if (state === "differs") document.querySelector("main")?.prepend(this.place); // nothing is to be read before it
   }
 
   // Which chain, contract and endpoint were asked, and the choice of another endpoint.
@@ -60,7 +61,7 @@ export class Verdict {
     box.append(make("summary", "", this.texts.say("asked") + (url ? `: ${new URL(url).host}` : "")));
     const list = make("dl");
     const rows: [string, string][] = [
-      [this.texts.say("contract"), this.texts.say(this.hasLabel ? "label_yes" : "label_no", { contract: data.contract })],
+      [this.texts.say("contract"), this.contract(data.contract)],
       [this.texts.say("chain"), block === undefined ? data.chain : this.texts.say("at_block", { chain: data.chain, block })],
     ];
     if (url) {
@@ -70,6 +71,11 @@ export class Verdict {
     for (const [name, value] of rows) list.append(make("dt", "", name), make("dd", "", value));
     box.append(list, make("p", "names", this.texts.say("names_note")), this.choice(url));
     return box;
+  }
+
+  private contract(contract: string): string {
+    if (this.label === "differs") return contract;
+    return this.texts.say(this.label === "agrees" ? "label_yes" : "label_no", { contract });
   }
 
   private choice(url?: string): HTMLElement {
