@@ -24,8 +24,7 @@ def _violations(page: Page) -> list[str]:
     return [f"{one['id']}: {node['html']}" for one in found["violations"] for node in one["nodes"]]
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("zh", "dark")])
 def test_nothing_stands_in_a_readers_way(browser: Browser, told: World, liar: Liar, language: str, scheme: Any) -> None:
     with reading(browser, language=language, color_scheme=scheme) as page:
         for goods_id in (told.plain, told.recalled):

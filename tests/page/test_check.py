@@ -224,10 +224,10 @@ def test_a_long_history(browser: Browser, told: World) -> None:
     """A long history is checked whole."""
     goods_id = told.spare.pop()
     told.settle(goods_id)
-    for number in range(300):
+    for number in range(150):
         told.circ(told.coop, PROCESS, goods_id, {"step": "turning", "number": number})
     told.settle(goods_id)
     eventually(lambda: all(one["by_block"] for one in data_of(httpx.get(told.address(goods_id)).text)["circs"]))
     with reading(browser) as page:
         assert verdict(page, told.address(goods_id)) == ("checked", [])
-        assert marks(page) == ["checked"] * 301
+        assert marks(page) == ["checked"] * 151

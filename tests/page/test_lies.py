@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from tests.page.browser import marks, reading, verdict
 from tests.page.data import with_data
@@ -203,8 +203,15 @@ LIES: dict[str, tuple[Rewrite, str]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def reader(browser: Browser) -> Iterator[Page]:
+    """One device for all lies: each has a page of its own."""
+    with reading(browser) as page:
+        yield page
+
+
 @pytest.mark.parametrize("name", LIES)
-def test_a_lie_is_caught(browser: Browser, told: World, liar: Liar, name: str) -> None:
+def test_a_lie_is_caught(reader: Page, told: World, liar: Liar, name: str) -> None:
     rewrite, expected = LIES[name]
 
     def answer(path: str, real: httpx.Response) -> str | None:
@@ -215,8 +222,7 @@ def test_a_lie_is_caught(browser: Browser, told: World, liar: Liar, name: str) -
         return changed
 
     liar.rewrite = answer
-    with reading(browser) as page:
-        state, lines = verdict(page, f"{liar.address}/t/{told.recalled}")
+    state, lines = verdict(reader, f"{liar.address}/t/{told.recalled}")
     assert state == "differs", lines
     assert any(expected in line for line in lines), lines
 
