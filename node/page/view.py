@@ -21,6 +21,8 @@ from node.page.text import Tree, clean, say
 
 ALARMS_SHOWN_MAX = 10
 FILES_OF_ENTRY_MAX = 12
+PICTURE_BYTES_MAX = 8 * 1024 * 1024
+"""Larger pictures are linked: readers pay for what they load, and the script would not check them either."""
 
 _ADDRESS = re.compile(r"(?:ipfs://|/ipfs/)(baf(?:krei|ybei)[a-z2-7]{52})(?![0-9A-Za-z])", re.ASCII)
 
@@ -267,7 +269,8 @@ class _Maker:
         record = self._trace.files[cid]
         how = served(record.sniffed, record.declared)
         name = clean(record.filename) or f"{cid[:12]}…"
-        return name, how.content_type.partition(";")[0], how.inline and how.content_type.startswith("image/")
+        is_picture = how.inline and how.content_type.startswith("image/") and record.size <= PICTURE_BYTES_MAX
+        return name, how.content_type.partition(";")[0], is_picture
 
     def _proof(self, circ: CircRecord) -> Iterator[tuple[str, str]]:
         yield self._say("number"), self._say("none") if circ.times is None else str(circ.times)

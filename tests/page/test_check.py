@@ -9,6 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
+from node.page.text import say
 from tests.chain.servers import free_port
 from tests.page.browser import marks, reading, verdict
 from tests.page.data import data_of, with_data
@@ -231,3 +232,40 @@ def test_a_long_history(browser: Browser, told: World) -> None:
     with reading(browser) as page:
         assert verdict(page, told.address(goods_id)) == ("checked", [])
         assert marks(page) == ["checked"] * 151
+
+
+def test_a_history_that_is_too_long_is_checked_in_part(browser: Browser, told: World) -> None:
+    goods_id = told.spare.pop()
+    told.circ(told.coop, PROCESS, goods_id, {"recall": "glass", "more": "x" * 50_000})
+    for number in range(12):
+        told.circ(told.coop, PROCESS, goods_id, {"number": number, "more": "x" * 50_000})
+    told.settle(goods_id)
+    with reading(browser) as page:
+        assert verdict(page, told.address(goods_id)) == ("partly", [])
+        assert "entries that are not shown: 3" in page.inner_text("#verdict")
+        assert "Of this long history some entries (3) are left out here." in page.inner_text("#history")
+        assert page.locator(".entry h3").first.inner_text() == "Produced"
+        assert page.locator(".notice.recall").count() == 1
+        assert set(marks(page)) == {"checked"}
+
+
+def test_what_is_said_to_be_left_out_is_never_called_checked(browser: Browser, told: World, liar: Liar) -> None:
+    """A node may leave out what it doesn't like, if it says so: then the verdict says so too."""
+    note = f'<p class="omitted">{say("en", "omitted", count=1)}</p>'
+
+    def rewrite(path: str, real: httpx.Response) -> str | None:
+        if not path.startswith("/t/"):
+            return None
+        head, last = real.text.rsplit('<li id="entry-', 1)
+        text = head.replace("<ol>", note + "<ol>", 1) + "</ol>" + last.partition("</ol>")[2]
+
+        def change(page: Any) -> None:
+            page["circs"].pop()
+            page["left_out"] = 1
+
+        return with_data(text, change)
+
+    liar.rewrite = rewrite
+    with reading(browser) as page:
+        assert verdict(page, f"{liar.address}/t/{told.plain}") == ("partly", [])
+        assert "entries that are not shown: 1" in page.inner_text("#verdict")
