@@ -53,11 +53,11 @@ from node.flow.state import TROUBLE
 from node.flow.submit import Sender
 from node.flow.worker import Worker
 from node.models.catalogue import SHIPPED, Catalogue
+from node.page.parts import Place
 from node.page.rpc import RpcEndpoint
 from node.page.site import RPC_PATH, Site
 from node.page.times import BlockTimes
 from node.page.trace import TraceEndpoint
-from node.page.view import Place
 from node.store import keys, progress
 from node.store import people as users
 from node.store.db import Store

@@ -19,8 +19,9 @@ from node.flow.query import Query
 from node.page import text
 from node.page.assets import Assets
 from node.page.language import language_of
+from node.page.parts import Place
 from node.page.times import BlockTimes
-from node.page.view import Place, page_of
+from node.page.view import page_of
 
 THREADS = 4
 CHAIN_SECONDS_MAX = 2.0

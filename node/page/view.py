@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from node.domain.files import served
@@ -17,6 +16,7 @@ from node.domain.model import CircStatus, CircType
 from node.domain.records import CircRecord
 from node.domain.trace import Alarm, Number, Trace, alarm_of, holder_of, members_of
 from node.page import text
+from node.page.parts import Entry, File, Notice, Page, Place, When, Who
 from node.page.text import Tree, clean, say
 
 ALARMS_SHOWN_MAX = 10
@@ -25,95 +25,6 @@ PICTURE_BYTES_MAX = 8 * 1024 * 1024
 """Larger pictures are linked: readers pay for what they load, and the script would not check them either."""
 
 _ADDRESS = re.compile(r"(?:ipfs://|/ipfs/)(baf(?:krei|ybei)[a-z2-7]{52})(?![0-9A-Za-z])", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Who:
-    """A user for readers: a name, empty if there is none, and the username; ``own`` if the name is self-given."""
-
-    name: str
-    code: str
-    own: bool
-
-    @property
-    def short(self) -> str:
-        """The one text that stands for the user in a sentence."""
-        return self.name or self.code
-
-
-@dataclass(frozen=True, slots=True)
-class When:
-    """A time for readers and for machines."""
-
-    text: str
-    machine: str
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """What must not be missed, at the top of the page."""
-
-    alarm: str
-    headline: str
-    text: str
-    by_at: str
-    entry: int
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file that a form names; ``text`` describes it, or says that it isn't here."""
-
-    cid: str
-    text: str
-    is_here: bool
-    is_picture: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One circ of the history."""
-
-    number: int
-    kind: int
-    kind_text: str
-    alarm: str
-    alarm_text: str
-    who: Who
-    to: Who | None
-    when: When
-    pending: bool
-    fields: Tree | None
-    files: tuple[File, ...]
-    more_files: str
-    proof: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """The whole page. ``data`` is what the script checks it by, as JSON that can stand within a script element."""
-
-    title: str
-    trademark: str
-    product: str
-    goods: str
-    notices: tuple[Notice, ...]
-    facts: tuple[tuple[str, str], ...]
-    holder: Who | None
-    waiting_holder: str
-    about: Tree | None
-    entries: tuple[Entry, ...]
-    omitted: str
-    data: str
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the histories stand: chain id, contract, and the JSON-RPC endpoint that readers are offered, or ""."""
-
-    chain_id: int
-    contract: str
-    endpoint: str
 
 
 def page_of(language: str, trace: Trace, times: Mapping[int, int], place: Place) -> Page:

@@ -113,6 +113,12 @@ def test_the_contract_that_the_label_names(browser: Browser, told: World) -> Non
             assert lines[0].startswith(told_so)
             assert "as the label says" not in (page.text_content("#verdict") or "")
         page.goto("about:blank")
+        verdict(page, f"{told.address(told.recalled)}#c={contract}")
+        page.click(".notice.recall a")
+        page.wait_for_function("location.hash.includes('c=')")
+        page.evaluate("location.hash = 'c=0x12'")
+        page.wait_for_selector(".verdict.differs")
+        page.goto("about:blank")
         assert verdict(page, address)[0] == "checked"
         assert "Compare it with what the maker published." in (page.text_content("#verdict") or "")
 

@@ -195,11 +195,18 @@ class Check {
 
   // The other language is checked by the same label and endpoint.
   private keepFragment(): void {
-    for (const link of document.querySelectorAll<HTMLAnchorElement>(".languages a")) {
-      link.hash = location.hash;
-    }
+    if (!isLabelled(fragment)) return;
+    for (const link of document.querySelectorAll<HTMLAnchorElement>(".languages a")) link.hash = `${fragment}`;
   }
 }
+
+const isLabelled = (hash: URLSearchParams): boolean => hash.has("c") || hash.has("rpc");
+
+// A link within the page must not make it forget its label; another label is another question.
+addEventListener("hashchange", () => {
+  if (isLabelled(new URLSearchParams(location.hash.slice(1)))) location.reload();
+  else if (isLabelled(fragment)) history.replaceState(null, "", `#${fragment}`);
+});
 
 const data = readData();
 if (data) {
