@@ -23,6 +23,7 @@ from node.chain.answers import (
     read_block,
     read_block_hashes,
     read_logs,
+    read_outcome,
     read_receipt,
     read_sent_to,
     read_transaction,
@@ -200,7 +201,14 @@ class Chain:
 
     def receipts(self, hashes: Sequence[str]) -> list[Receipt | None]:
         """For each transaction hash its receipt, or None while it isn't mined or isn't known."""
-        found = self._many("eth_getTransactionReceipt", [[tx_hash] for tx_hash in hashes], maybe(read_receipt))
+        return self._receipts(hashes, read_receipt)
+
+    def outcomes(self, hashes: Sequence[str]) -> list[Receipt | None]:
+        """The receipts, their logs left out."""
+        return self._receipts(hashes, read_outcome)
+
+    def _receipts(self, hashes: Sequence[str], read: Callable[[Any], Receipt]) -> list[Receipt | None]:
+        found = self._many("eth_getTransactionReceipt", [[tx_hash] for tx_hash in hashes], maybe(read))
         for want, receipt in zip(hashes, found, strict=True):
             if receipt is not None and receipt.tx_hash != want.lower():
                 raise ChainUnavailable(f"eth_getTransactionReceipt: answered {receipt.tx_hash}, want {want}")

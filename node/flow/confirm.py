@@ -65,8 +65,6 @@ class Confirmer:
 
     def step(self) -> bool:
         """Settle what is mined; answers whether more may be settled at once."""
-        with self._store.write():  # so that nothing is enrolled between counting and remembering
-            self._ledger.waiting = outbox.count(UNMINED)
         try:
             self._ledger.identity.check()
             return self._look()
@@ -87,20 +85,21 @@ class Confirmer:
             for tx in outbox.in_lane(lane, TxState.SENT, LOOK_MAX, below_nonce=nonce)
         ]
         deep = outbox.mined_up_to(look.head.number - self._confirmations + 1, LOOK_MAX)
-        news = [self._explained(each, look.head) for each in self._news(sent, deep)]
+        explained = (self._explained(each, look.head) for each in self._news(sent, deep))
+        news = [each for each in explained if each is not None]
         if news or look.head.hash != self._head:
             self._write(news, look)
-        return len(sent) >= LOOK_MAX or len(deep) == LOOK_MAX
+        return bool(news) and (len(sent) >= LOOK_MAX or len(deep) == LOOK_MAX)
 
     def _news(self, sent: Sequence[OutboxTx], deep: Sequence[OutboxTx]) -> list[_News]:
         """What the chain has receipts for. What else was sent at a nonce that is used up is under suspicion."""
         asked = [*sent, *deep]
-        receipts = self._chain.receipts([tx.live_hash for tx in asked])
+        receipts = self._chain.outcomes([tx.live_hash for tx in asked])
         missing = [tx.id for tx, receipt in zip(asked, receipts, strict=True) if receipt is None]
         before = outbox.replaced(missing) if missing else {}
         news = []
         for tx, receipt in zip(asked, receipts, strict=True):
-            found = receipt or next((other for other in self._chain.receipts(before.get(tx.id, [])) if other), None)
+            found = receipt or next((other for other in self._chain.outcomes(before.get(tx.id, [])) if other), None)
             if found is not None:
                 news.append(_News(tx, found))
                 self._contradicted.pop(tx.id, None)
@@ -120,8 +119,14 @@ class Confirmer:
     def _is_deep(self, receipt: Receipt, head: Block) -> bool:
         return head.number - receipt.block_number + 1 >= self._confirmations
 
-    def _explained(self, news: _News, head: Block) -> _News:
-        """A reverted circ with the transaction that carried it, or else with the reason once it is deep."""
+    def _explained(self, news: _News, head: Block) -> _News | None:
+        """With what is needed to settle it, once it is deep: the actor's event, who carried a circ, or the reason.
+
+        None if a fork has just taken the event away.
+        """
+        if news.receipt.status and news.tx.kind is TxKind.REGISTER_ACTOR:
+            (whole,) = self._chain.receipts([news.receipt.tx_hash])
+            return None if whole is None else _News(news.tx, whole)
         if news.receipt.status or news.tx.kind is not TxKind.CIRC:
             return news
         carrier = self._carrier(news.tx, news.receipt)
