@@ -18,7 +18,7 @@ from node.api.auth import ANYONE, NEEDS, Tokens, require
 from node.api.call import Call, key_in
 from node.api.status import to_status
 from node.api.streams import Incoming
-from node.errors import IndexUnavailable, Reason, SetupError, Status, VTraceError, invalid
+from node.errors import IndexUnavailable, Reason, SetupError, SignerUnavailable, Status, VTraceError, invalid
 from node.flow.once import Once
 from node.wire.vtrace.v1 import service_pb2 as wire
 
@@ -115,6 +115,14 @@ def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens, once: Once) 
             log.exception("%s found no index", name)
             refusal = VTraceError(
                 failed, "the node's index is busy: try again", status=Status.UNAVAILABLE, retry_seconds=RETRY_SECONDS
+            )
+        except SignerUnavailable as fault:
+            log.warning("%s: %s", name, fault)
+            refusal = VTraceError(
+                failed,
+                "what signs the node's transactions is away, and nothing was recorded: try again",
+                status=Status.UNAVAILABLE,
+                retry_seconds=RETRY_SECONDS,
             )
         except Exception:
             log.exception("%s failed", name)

@@ -209,6 +209,21 @@ def decode_name(output: bytes) -> str:
     return str(name)
 
 
+# EIP-1271: what a contract is asked whether a signature is its own
+
+_IS_VALID_SIGNATURE: Final = _selector("isValidSignature(bytes32,bytes)")
+
+
+def is_valid_signature_data(digest: bytes, signature: bytes) -> bytes:
+    """The data of a call of ``isValidSignature``."""
+    return _IS_VALID_SIGNATURE + encode(("bytes32", "bytes"), (digest, signature))
+
+
+def is_valid(output: bytes) -> bool:
+    """Whether what ``isValidSignature`` returns says so. The contract reads the first word alone."""
+    return len(output) >= 32 and output[:32] == _IS_VALID_SIGNATURE + bytes(28)
+
+
 def _goods_words(goods: Sequence[Range]) -> bytes:
     return b"".join(_word(number) for span in goods for number in (span.first, span.count))
 
@@ -236,6 +251,11 @@ _DOMAIN_TYPE_HASH: Final = keccak(b"EIP712Domain(string name,string version,uint
 
 def circ_digest(chain_id: int, contract_address: str, circ: Circ) -> bytes:
     """The 32 bytes that the operator of a circ signs."""
+    return keccak(circ_message(chain_id, contract_address, circ))
+
+
+def circ_message(chain_id: int, contract_address: str, circ: Circ) -> bytes:
+    """The bytes of which ``circ_digest`` is the hash."""
     goods_hash = keccak(
         b"".join(keccak(_RANGE_TYPE_HASH + _word(span.first) + _word(span.count)) for span in circ.goods)
     )
@@ -250,16 +270,21 @@ def circ_digest(chain_id: int, contract_address: str, circ: Circ) -> bytes:
             _word(circ.version),
         )
     )
-    return _digest(chain_id, contract_address, message)
+    return _message(chain_id, contract_address, message)
 
 
 def account_digest(chain_id: int, contract_address: str, actor: int, account: str) -> bytes:
     """The 32 bytes that a new account of an actor signs to prove possession."""
-    return _digest(chain_id, contract_address, _ACCOUNT_TYPE_HASH + _word(actor) + _address_word(account))
+    return keccak(account_message(chain_id, contract_address, actor, account))
 
 
-def _digest(chain_id: int, contract_address: str, message: bytes) -> bytes:
-    return keccak(b"\x19\x01" + _domain_separator(chain_id, contract_address) + keccak(message))
+def account_message(chain_id: int, contract_address: str, actor: int, account: str) -> bytes:
+    """The bytes of which ``account_digest`` is the hash."""
+    return _message(chain_id, contract_address, _ACCOUNT_TYPE_HASH + _word(actor) + _address_word(account))
+
+
+def _message(chain_id: int, contract_address: str, struct: bytes) -> bytes:
+    return b"\x19\x01" + _domain_separator(chain_id, contract_address) + keccak(struct)
 
 
 @lru_cache(maxsize=16)

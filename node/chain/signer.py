@@ -1,15 +1,16 @@
 """Keys and signatures: secp256k1 keys as 32 bytes, accounts as checksummed addresses.
 
-The node keeps two sorts of key: its own, which signs transactions, and those of custodial
-actors, which sign circs. Both pass through here and nowhere else.
+The node has two sorts of key: its own, which signs transactions, and those of custodial actors, which sign circs.
+Both are used through ``Signatory`` and nothing else: a key that the node keeps sealed (``HeldKey``), or one that a
+signing service keeps (``node.chain.web3signer``).
 """
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import rlp
 from coincurve import PrivateKey
@@ -34,6 +35,33 @@ _TYPE_2 = b"\x02"
 _EIP_155 = 35
 
 
+class Signatory(Protocol):
+    """Who signs for one account."""
+
+    @property
+    def account(self) -> str:
+        """The checksummed address."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign keccak256 of a message: r ‖ s ‖ v, v 27 or 28, s in the lower half. Raises SignerUnavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldKey:
+    """A key in this process, 32 bytes."""
+
+    key: bytes = field(repr=False)
+
+    @property
+    def account(self) -> str:
+        """See Signatory. ValueError if the key is none."""
+        return address_of(self.key)
+
+    def sign(self, message: bytes) -> bytes:
+        """See Signatory."""
+        return sign_digest(self.key, keccak(message))
+
+
 @dataclass(frozen=True, slots=True)
 class SignedTransaction:
     """A transaction as it goes to the chain: its bytes, and its hash as ``0x`` + 64 hex digits."""
@@ -49,8 +77,12 @@ def new_key() -> bytes:
 
 def address_of(key: bytes) -> str:
     """The checksummed address of a private key. ValueError if the key is none."""
-    point = _private(key).public_key.format(compressed=False)
-    return to_checksum_address(keccak(point[1:])[-20:])
+    return address_of_point(_private(key).public_key.format(compressed=False)[1:])
+
+
+def address_of_point(point: bytes) -> str:
+    """The checksummed address of a public key, the 64 bytes of its point."""
+    return to_checksum_address(keccak(point)[-20:])
 
 
 def sign_digest(key: bytes, digest32: bytes) -> bytes:
@@ -86,7 +118,7 @@ def recover(digest: bytes, signature: bytes) -> str:
 
 
 def sign_transaction(
-    key: bytes,
+    by: Signatory | bytes,
     *,
     chain_id: int,
     nonce: int,
@@ -96,17 +128,20 @@ def sign_transaction(
     fees: Fees,
     value: int = 0,
 ) -> SignedTransaction:
-    """Sign a transaction, of EIP-1559 or legacy (EIP-155) as the fees are. ``to`` None makes a contract of ``data``."""
+    """Sign a transaction, of EIP-1559 or legacy (EIP-155) as the fees are. ``to`` None makes a contract of ``data``.
+
+    ``by`` is who signs, or a key.
+    """
     address = b"" if to is None else to_canonical_address(to)
-    return _signed(key, _Call(chain_id, nonce, gas, address, value, data), fees)
+    return _signed(by, _Call(chain_id, nonce, gas, address, value, data), fees)
 
 
-def resign(key: bytes, raw: bytes, fees: Fees) -> SignedTransaction:
+def resign(by: Signatory | bytes, raw: bytes, fees: Fees) -> SignedTransaction:
     """Sign a transaction that ``sign_transaction`` made again: the same call at the same nonce, with other fees.
 
     ValueError if ``raw`` is no such transaction.
     """
-    return _signed(key, _call_of(raw), fees)
+    return _signed(by, _call_of(raw), fees)
 
 
 def call_data(raw: bytes) -> bytes:
@@ -135,17 +170,16 @@ class _Call:
     data: bytes
 
 
-def _signed(key: bytes, call: _Call, fees: Fees) -> SignedTransaction:
-    private = _private(key)
+def _signed(by: Signatory | bytes, call: _Call, fees: Fees) -> SignedTransaction:
     what = [call.gas, call.to, call.value, call.data]
     if fees.is_legacy:
         fields = [call.nonce, fees.max_fee_per_gas, *what]
-        parity, r, s = _sign(private, keccak(rlp.encode([*fields, call.chain_id, 0, 0])))
+        parity, r, s = _sign(by, rlp.encode([*fields, call.chain_id, 0, 0]))
         raw = rlp.encode([*fields, 2 * call.chain_id + _EIP_155 + parity, r, s])
     else:
         offered = [fees.max_priority_fee_per_gas, fees.max_fee_per_gas]
         fields = [call.chain_id, call.nonce, *offered, *what, []]
-        parity, r, s = _sign(private, keccak(_TYPE_2 + rlp.encode(fields)))
+        parity, r, s = _sign(by, _TYPE_2 + rlp.encode(fields))
         raw = _TYPE_2 + rlp.encode([*fields, parity, r, s])
     return SignedTransaction(raw=raw, hash="0x" + keccak(raw).hex())
 
@@ -170,10 +204,10 @@ def _number(word: Any) -> int:
     return int.from_bytes(word, "big")
 
 
-def _sign(private: PrivateKey, digest: bytes) -> tuple[int, int, int]:
+def _sign(by: Signatory | bytes, message: bytes) -> tuple[int, int, int]:
     """The parity of the point's y, r and s; s is in the lower half of the order."""
-    signature = private.sign_recoverable(digest, hasher=None)
-    return signature[64], int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
+    signature = sign_digest(by, keccak(message)) if isinstance(by, bytes) else by.sign(message)
+    return signature[64] - 27, int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
 
 
 @lru_cache(maxsize=PREPARED_MAX)
