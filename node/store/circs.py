@@ -40,11 +40,12 @@ def add_actor(actor: Actor, key_sealed: bytes, outbox_id: int) -> None:
 
 
 def actor_of(user_id: int) -> tuple[Actor, bytes] | None:
-    """A user's actor and its sealed key."""
+    """A user's actor and its sealed key, which is empty once the node has none."""
     row = t.Actor.get_or_none(t.Actor.user == user_id)
     if row is None:
         return None
-    return Actor(row.id, row.user_id, row.account, Rights(row.rights)), bytes(row.key_sealed)
+    actor = Actor(row.id, row.user_id, row.account, Rights(row.rights), row.sovereign_by is not None)
+    return actor, bytes(row.key_sealed)
 
 
 def change_rights(actor_id: int, rights: Rights, outbox_id: int) -> None:
