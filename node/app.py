@@ -46,6 +46,7 @@ from node.flow.people import People
 from node.flow.query import Query
 from node.flow.recognise import Recognition
 from node.flow.record import Recorder
+from node.flow.state import TROUBLE
 from node.flow.submit import Sender
 from node.flow.worker import Worker
 from node.models.catalogue import SHIPPED, Catalogue
@@ -61,6 +62,8 @@ IDLE_SECONDS_EMBEDDED = 1.0
 IDLE_SECONDS_OTHER = 0.5
 IDLE_SECONDS_NUDGER = 1.0
 GRACE_SECONDS = 10
+CLAIM_TRIES = 5
+CLAIM_PAUSE_SECONDS = 0.05
 
 T = TypeVar("T")
 
@@ -143,7 +146,7 @@ class Node:
                 return open_ledger(self._store, chain, lanes, clock, backlog_max=backlog_max, fee_max=fee_max)
 
             self._ledger = _when_reachable("--chain", "the chain", find, stopping)
-            self._make_workers(chain, clock)
+            self._make_workers(chain)
             if isinstance(self._rpc, WebSocketRpc):
                 self._rpc.on_head = self._confirmer.wake
             keeper = open_files(config)
@@ -175,9 +178,9 @@ class Node:
         except ValueError as fault:
             raise SetupError(f"--chain: {fault}") from fault
 
-    def _make_workers(self, chain: Chain, clock: Clock) -> None:
+    def _make_workers(self, chain: Chain) -> None:
         idle = IDLE_SECONDS_EMBEDDED if self._config.chain == EMBEDDED else IDLE_SECONDS_OTHER
-        bumper = Bumper(self._store, self._ledger, clock, self._config.fee_max_wei)
+        bumper = Bumper(self._store, self._ledger, self._config.fee_max_wei)
         sender = Sender(self._store, chain, self._ledger, bumper)
         sender.resume()
 
@@ -192,7 +195,6 @@ class Node:
             self._store,
             chain,
             self._ledger,
-            clock,
             confirmations=self._config.depth,
             resend=lambda: self._sender.wake(),
         )
@@ -208,11 +210,15 @@ class Node:
         self._sender = self._worker("sender", send, idle)
         self._confirmer = self._worker("confirmer", confirmer.step, idle)
         self._workers = (self._sender, self._confirmer, self._worker("nudger", nudger.step, IDLE_SECONDS_NUDGER))
+        with self._store.write():  # what kept an earlier run from going on
+            progress.note(self._clock(), **{f"{TROUBLE}{worker.name}": "" for worker in self._workers})
 
     def _worker(self, name: str, step: Callable[[], bool], idle_seconds: float) -> Worker:
         def tell(trouble: str) -> None:
             with self._store.write():
-                progress.note(self._clock(), **{f"trouble.{name}": trouble})
+                progress.note(self._clock(), **{f"{TROUBLE}{name}": trouble})
+                if trouble:
+                    progress.note(self._clock(), last_error=f"{name}: {trouble}")
 
         return Worker(
             name, step, idle_seconds=idle_seconds, on_fatal=self._fail, at_end=self._store.close_thread, tell=tell
@@ -282,14 +288,28 @@ class Node:
 def _claim_directory(config: Config) -> IO[str]:
     """Hold the data directory for this process alone, for as long as it lives."""
     lock = _lock_file(config, "lock")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise SetupError(
-            f"--data-dir {config.data_dir}: another node runs on it; stop that one or name another directory"
-        ) from None
+    for left in reversed(range(CLAIM_TRIES)):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError:
+            if not left:
+                lock.close()
+                raise SetupError(
+                    f"--data-dir {config.data_dir}: another node runs on it; stop that one or name another directory"
+                ) from None
+            time.sleep(CLAIM_PAUSE_SECONDS)  # `vtrace status` holds it for a moment to see whether a node does
     return lock
+
+
+def is_running(config: Config) -> bool:
+    """Whether a node has the data directory."""
+    with _lock_file(config, "lock") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False
 
 
 def _lock_file(config: Config, name: str) -> IO[str]:

@@ -73,6 +73,7 @@ def test_h_is_help_and_version_is_known() -> None:
 SAMPLES = {
     "phone": "13800138000",
     "upload_max": "1048576",
+    "as_json": "1",
     "signers": "2",
     "bump_after": "2.5",
     "max_fee": "1.5",

@@ -7,6 +7,7 @@ signing service keeps (``node.chain.web3signer``).
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -31,6 +32,7 @@ CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 PREPARED_MAX = 4_096
 """How many keys are kept ready to sign."""
 
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _TYPE_2 = b"\x02"
 _EIP_155 = 35
 
@@ -83,6 +85,21 @@ def address_of(key: bytes) -> str:
 def address_of_point(point: bytes) -> str:
     """The checksummed address of a public key, the 64 bytes of its point."""
     return to_checksum_address(keccak(point)[-20:])
+
+
+def address_in(text: str) -> str:
+    """A text as a checksummed address; ValueError, with what is wanted, for any that is none. Case may be mistyped."""
+    if not _ADDRESS.fullmatch(text) or not int(text, 16):
+        raise ValueError("an address, 0x and 40 hex digits, not all zero")
+    digits, address = text[2:], to_checksum_address(text)
+    if text != address and digits not in (digits.lower(), digits.upper()):
+        raise ValueError("an address whose upper and lower case is its checksum (EIP-55), or all lower case")
+    return address
+
+
+def hashed(message: bytes) -> bytes:
+    """What a Signatory signs of a message: its keccak256."""
+    return keccak(message)
 
 
 def sign_digest(key: bytes, digest32: bytes) -> bytes:

@@ -16,6 +16,7 @@ from node.cli.demo import play_demo
 from node.cli.files import files
 from node.cli.proof import proof
 from node.cli.serve import serve
+from node.cli.status import status
 from node.errors import SetupError, VTraceError
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -46,5 +47,5 @@ def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
 
 
-for _command in (serve, audit, proof, play_demo, files, admin):
+for _command in (serve, status, audit, proof, play_demo, files, admin):
     main.add_command(_command)

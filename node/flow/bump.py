@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 
 from node.chain import signer
-from node.clock import Clock
 from node.domain.records import OutboxTx
 from node.flow.ledger import Ledger
 from node.store import outbox
@@ -18,10 +17,9 @@ log = logging.getLogger(__name__)
 class Bumper:
     """Raises the fees of transactions up to ``fee_max`` wei for a unit of gas (None: no limit)."""
 
-    def __init__(self, store: Store, ledger: Ledger, clock: Clock, fee_max: int | None = None) -> None:
+    def __init__(self, store: Store, ledger: Ledger, fee_max: int | None = None) -> None:
         self._store = store
         self._ledger = ledger
-        self._clock = clock
         self._fee_max = fee_max
 
     def bump(self, txs: Sequence[OutboxTx]) -> int:
@@ -38,7 +36,7 @@ class Bumper:
             return 0
         with self._store.write():
             for tx, _, signed in raised:
-                outbox.replace(tx, signed.raw, signed.hash, self._clock())
+                outbox.replace(tx, signed.raw, signed.hash, self._ledger.clock())
         for tx, fees, signed in raised:
             log.warning(
                 "nonce %d of %s: signed again as %s, offering %d wei for a unit of gas",

@@ -12,15 +12,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from node.chain import contract
+from node.chain import contract, signer
 from node.chain.rpc import Block, Chain, ChainUnavailable, Look, Receipt
-from node.clock import Clock
 from node.domain.records import UNMINED, MinedTx, OutboxTx, TxKind, TxState
 from node.flow.forks import Forks
 from node.flow.ledger import Ledger
 from node.flow.refused import why
 from node.flow.worker import LedgerFault
-from node.store import circs, outbox, progress
+from node.store import accounts, circs, outbox, progress
 from node.store.db import Store
 
 LOOK_MAX = 1_000
@@ -50,7 +49,6 @@ class Confirmer:
         store: Store,
         chain: Chain,
         ledger: Ledger,
-        clock: Clock,
         *,
         confirmations: int,
         resend: Callable[[], None],
@@ -58,10 +56,9 @@ class Confirmer:
         self._store = store
         self._chain = chain
         self._ledger = ledger
-        self._clock = clock
         self._confirmations = confirmations
         self._resend = resend
-        self._forks = Forks(store, chain, clock, confirmations=confirmations)
+        self._forks = Forks(store, chain, ledger.clock, confirmations=confirmations)
         self._head = ""
         self._contradicted: dict[int, float] = {}
 
@@ -134,14 +131,14 @@ class Confirmer:
         """The transaction that carried a circ that the contract took all the same.
 
         Anyone may send what an operator signed. Whoever copies a waiting circ and is mined first makes the
-        node's own transaction revert; the salt makes the digest this circ's own, so its event tells.
+        node's own transaction revert. The version only grows, so the same circ can't have been taken before.
         """
-        operator, digest = circs.signed(tx.id)
-        topics = [contract.CIRCULATED_TOPIC, operator.to_bytes(32, "big")]
+        circ, _ = contract.decode_circulate(signer.call_data(tx.raw))
+        topics = [contract.CIRCULATED_TOPIC, circ.operator.to_bytes(32, "big")]
         first = max(0, receipt.block_number - CARRIED_BLOCKS_MAX)
         for entry in self._chain.logs(self._ledger.contract, topics, first, receipt.block_number):
             event = contract.decode_log(entry.topics, entry.data)
-            if isinstance(event, contract.Circulated) and event.circ.form_digest == digest:
+            if isinstance(event, contract.Circulated) and event.circ == circ:
                 return entry.tx_hash
         return None
 
@@ -153,7 +150,7 @@ class Confirmer:
             for each in final:
                 self._settle(each)
             progress.note(
-                self._clock(),
+                self._ledger.clock(),
                 head=str(look.head.number),
                 head_hash=look.head.hash,
                 confirmed=str(max(0, look.head.number - self._confirmations + 1)),
@@ -176,10 +173,20 @@ class Confirmer:
                 failed = circs.fail(tx.id, news.reason)
                 if failed:  # else it stood on a circ that failed before, and was told with that one
                     log.error("circ %s: %s; %d circs failed with it", tx.tx_hash, news.reason, len(failed) - 1)
+        elif tx.kind is TxKind.SET_ACCOUNT:
+            self._settle_account(tx, receipt)
         elif not receipt.status:
             raise LedgerFault(f"the chain refused {tx.kind.value} in {tx.tx_hash}: look at the contract's roles")
         elif tx.kind is TxKind.REGISTER_ACTOR:
             self._check_actor(tx, receipt)
+
+    def _settle_account(self, tx: OutboxTx, receipt: Receipt) -> None:
+        """A contract account may take back its word; then the actor stays the node's."""
+        if receipt.status:
+            accounts.settle(tx.id)
+        else:
+            accounts.take_back(tx.id)
+            log.error("%s: the contract refused the account: its actor stays custodial", tx.tx_hash)
 
     def _check_actor(self, tx: OutboxTx, receipt: Receipt) -> None:
         expected = circs.actor_registered_by(tx.id)

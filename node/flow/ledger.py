@@ -60,7 +60,7 @@ class Ledger:
         self.fees = fees
         self.waiting = outbox.count(UNMINED)
         self._first_nonces = first_nonces
-        self._clock = clock
+        self.clock = clock
         self._backlog_max = backlog_max
 
     def enrol(self, kind: TxKind, data: bytes, gas: int, stands_on: Callable[[], Collection[int]] = tuple) -> Stored:
@@ -88,7 +88,7 @@ class Ledger:
             kind=kind,
             raw=signed.raw,
             tx_hash=signed.hash,
-            now=self._clock(),
+            now=self.clock(),
             waits_for=place.waits_for,
         )
         self.waiting += 1

@@ -116,10 +116,10 @@ class Sender:
         if before is None or before.trouble != trouble:
             log.warning("%s", trouble)
             with self._store.write():
-                progress.trouble(lane, trouble)
+                progress.trouble(self._ledger.clock(), lane, trouble)
 
     def _goes_on(self, lane: str) -> None:
         if self._pauses.pop(lane, None) is not None:
             log.info("lane %s goes on", lane)
             with self._store.write():
-                progress.trouble(lane, "")
+                progress.trouble(self._ledger.clock(), lane, "")

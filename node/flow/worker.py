@@ -40,7 +40,7 @@ class Worker:
         at_end: Callable[[], None],
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._name = name
+        self.name = name
         self._step = step
         self._idle_seconds = idle_seconds
         self._on_fatal = on_fatal
@@ -69,7 +69,7 @@ class Worker:
         try:
             self._tell(trouble)
         except IndexUnavailable as fault:
-            log.warning("%s: can't note its trouble: %s", self._name, fault)
+            log.warning("%s: can't note its trouble: %s", self.name, fault)
 
     def _run(self) -> None:
         backoff, told = 0.0, ""
@@ -81,14 +81,14 @@ class Worker:
                 except (ChainUnavailable, IndexUnavailable, SignerUnavailable, TryLater) as fault:
                     if str(fault) != told:
                         told = str(fault)
-                        log.warning("%s: can't go on for now, trying again: %s", self._name, fault)
+                        log.warning("%s: can't go on for now, trying again: %s", self.name, fault)
                         self._note(told)
                     backoff = min(max(BACKOFF_SECONDS_FIRST, backoff * 2), BACKOFF_SECONDS_MAX)
                     # Not all that wait for the same chain at the same moment.
                     self._stopping.wait(backoff * random.uniform(0.75, 1.0))
                     continue
                 if told:
-                    log.info("%s: goes on", self._name)
+                    log.info("%s: goes on", self.name)
                     self._note("")
                 backoff, told = 0.0, ""
                 if not again:

@@ -9,9 +9,9 @@ from node.store import tables as t
 def give(actor_id: int, account: str, outbox_id: int) -> None:
     """Remember the owner's account that a transaction gives to an actor. The node's key is kept until it is final."""
     row = t.Actor.get_by_id(actor_id)
-    t.Actor.update(
-        account=account, account_before=row.account, sovereign_by=outbox_id, last_outbox=outbox_id
-    ).where(t.Actor.id == actor_id).execute()
+    t.Actor.update(account=account, account_before=row.account, sovereign_by=outbox_id, last_outbox=outbox_id).where(
+        t.Actor.id == actor_id
+    ).execute()
 
 
 def settle(outbox_id: int) -> None:
@@ -35,3 +35,9 @@ def is_settled(actor_id: int) -> bool:
 def change(actor_id: int, account: str) -> None:
     """The owner changed its account on the chain."""
     t.Actor.update(account=account).where(t.Actor.id == actor_id).execute()
+
+
+def trans_id(actor_id: int) -> str:
+    """The transaction that gave a sovereign actor its owner's account."""
+    row = t.Outbox.select(t.Outbox.tx_hash).join(t.Actor, on=t.Actor.sovereign_by == t.Outbox.id)
+    return str(row.where(t.Actor.id == actor_id).scalar())

@@ -44,9 +44,11 @@ def seen(nonces: Mapping[str, int], balances: Mapping[str, int]) -> None:
         t.Lane.update(balance=str(balance)).where(t.Lane.signer == signer).execute()
 
 
-def trouble(signer: str, text: str) -> None:
+def trouble(now: int, signer: str, text: str) -> None:
     """Why a lane does not go on; empty when it does."""
     t.Lane.update(trouble=text).where(t.Lane.signer == signer).execute()
+    if text:
+        note(now, last_error=text)
 
 
 def lanes() -> list[LaneState]:

@@ -120,7 +120,7 @@ def _sender(store: Store, rpc: Scripted, *, lanes: int = 1, fee_max: int | None 
         clock=lambda: 0,
         backlog_max=100,
     )
-    return Sender(store, chain, ledger, Bumper(store, ledger, lambda: 0, fee_max))
+    return Sender(store, chain, ledger, Bumper(store, ledger, fee_max))
 
 
 def _states(lane: str = SIGNER) -> list[str]:

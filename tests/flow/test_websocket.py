@@ -11,7 +11,7 @@ from node import app
 from node.chain import websocket
 from node.chain.websocket import WebSocketRpc
 from node.errors import SetupError
-from node.flow import confirm, worker
+from node.flow import nudge, worker
 from tests.chain.servers import anvil, free_port, url_over
 from tests.support import people
 from tests.support.node import eventually
@@ -49,7 +49,7 @@ def test_a_new_head_wakes_the_confirmer(net: Net, tmp_path: Path, monkeypatch: p
 
 def test_a_chain_that_goes_away_fails_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the node hears of heads again once it is back, without what waited in its pool."""
-    monkeypatch.setattr(confirm, "UNKNOWN_SECONDS", 0.1)
+    monkeypatch.setattr(nudge, "UNKNOWN_SECONDS", 0.1)
     monkeypatch.setattr(worker, "BACKOFF_SECONDS_MAX", 0.5)
     monkeypatch.setattr(websocket, "BACKOFF_SECONDS_MAX", 0.5)
     port, state = free_port(), ("--state", str(tmp_path / "state.json"))

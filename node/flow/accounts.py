@@ -1,0 +1,146 @@
+"""Accounts of actors: a user takes the key of its actor into its own hands."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from node.chain import contract, signer, typed
+from node.chain.gas import SET_ACCOUNT_GAS, WALLET_SIGNATURE_BYTES_MAX, wallet_gas
+from node.domain.records import Actor, TxKind, User
+from node.errors import Reason, Status, VTraceError, invalid
+from node.flow.actors import Actors, stands_on
+from node.flow.callers import fresh
+from node.flow.ledger import Ledger
+from node.flow.sovereign import signed_by_key
+from node.flow.wallets import Wallets
+from node.store import accounts, circs
+from node.store.db import Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A user's actor, 0 if it has none; ``typed_data`` is what a new account has to sign, if one was named."""
+
+    actor: int
+    account: str
+    sovereign: bool
+    typed_data: str = ""
+
+
+class Accounts:
+    """The accounts of the callers' actors. ``submitted`` is told after each commit."""
+
+    def __init__(
+        self, store: Store, ledger: Ledger, actors: Actors, wallets: Wallets, submitted: Callable[[], None]
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._actors = actors
+        self._wallets = wallets
+        self._submitted = submitted
+
+    def shown(self, caller: User, new_account: str) -> Shown:
+        """The caller's actor; if a new account is named, one is registered where there is none yet."""
+        self.catch_up(caller)
+        if not new_account:
+            found = circs.actor_of(caller.id)
+            return Shown(0, "", False) if found is None else _shown(found[0])
+        account = address("new_account", new_account)
+        with self._store.write():
+            self._ledger.refuse_if_full()
+            actor = self._actors.of(fresh(caller)).actor
+        self._submitted()
+        return _shown(actor, typed.account_json(self._ledger.chain_id, self._ledger.contract, actor.id, account))
+
+    def give(self, caller: User, new_account: str, possession: bytes) -> tuple[int, str]:
+        """Make the caller's actor sovereign, with an account that proves possession; answers actor and trans_id.
+
+        Once more with the same account changes nothing.
+        """
+        account = address("account", new_account)
+        if not 1 <= len(possession) <= WALLET_SIGNATURE_BYTES_MAX:
+            want = f"1 to {WALLET_SIGNATURE_BYTES_MAX} bytes, 65 of a key"
+            raise invalid("possession", f"{len(possession)} bytes", want)
+        found = circs.actor_of(caller.id)
+        if found is None:
+            raise invalid("possession", f"{len(possession)} bytes", "what signs the typed data that GetAccount gives")
+        actor = found[0]
+        gas = SET_ACCOUNT_GAS
+        if not actor.sovereign:
+            gas += self._checked(actor.id, account, possession)
+        with self._store.write():
+            trans_id = self._given(caller, account, possession, gas)
+        self._submitted()
+        return actor.id, trans_id
+
+    def _given(self, caller: User, account: str, possession: bytes, gas: int) -> str:
+        self._ledger.refuse_if_full()
+        actor = self._actors.of(fresh(caller)).actor
+        if actor.sovereign:
+            if actor.account != account:
+                raise self._sovereign(actor)
+            return accounts.trans_id(actor.id)
+        stored = self._ledger.enrol(
+            TxKind.SET_ACCOUNT,
+            contract.set_account_data(actor.id, account, possession),
+            gas,
+            lambda: stands_on(actor.id),
+        )
+        accounts.give(actor.id, account, stored.outbox_id)
+        return stored.tx_hash
+
+    def _checked(self, actor_id: int, account: str, possession: bytes) -> int:
+        """The gas that the check of the possession needs beside a key's; INVALID_ARGUMENT if it proves nothing."""
+        digest = contract.account_digest(self._ledger.chain_id, self._ledger.contract, actor_id, account)
+        if signed_by_key(account, digest, possession):
+            return 0
+        if self._wallets.verdict(account, digest, possession).approves:
+            return wallet_gas(len(possession))
+        raise invalid(
+            "possession",
+            f"{len(possession)} bytes",
+            f"the signature of account {account} over what GetAccount gives for it (actor {actor_id})",
+        )
+
+    def catch_up(self, caller: User) -> None:
+        """Learn of an account that its owner changed on the chain. If the chain can't be asked, the last one stays."""
+        found = circs.actor_of(caller.id)
+        if found is None or not found[0].sovereign or not accounts.is_settled(found[0].id):
+            return
+        actor = found[0]
+        try:
+            now = self._wallets.account_of(actor.id)
+        except VTraceError as fault:
+            log.warning("actor %d: %s", actor.id, fault.message)
+            return
+        if now is not None and now != actor.account:
+            with self._store.write():
+                accounts.change(actor.id, now)
+            log.info("actor %d has account %s now, it had %s", actor.id, now, actor.account)
+
+    def _sovereign(self, actor: Actor) -> VTraceError:
+        ledger = self._ledger
+        return VTraceError(
+            Reason.PERMISSION_DENIED,
+            f"actor {actor.id} is sovereign: only its account {actor.account} can change it, by sending "
+            f"setAccount(uint32 actor,address account,bytes possession) to the contract {ledger.contract} of chain "
+            f"{ledger.chain_id}",
+            metadata={"actor": actor.id, "account": actor.account, "contract": ledger.contract},
+            status=Status.FAILED_PRECONDITION,
+        )
+
+
+def address(field: str, text: str) -> str:
+    """An account as a checksummed address; INVALID_ARGUMENT for a text that is none, or a mistyped one."""
+    try:
+        return signer.address_in(text)
+    except ValueError as fault:
+        raise invalid(field, text, str(fault)) from None
+
+
+def _shown(actor: Actor, typed_data: str = "") -> Shown:
+    return Shown(actor.id, actor.account, actor.sovereign, typed_data)
