@@ -15,6 +15,7 @@ from typing import IO, TypeVar
 from node import config as configuration
 from node.api.auth import Tokens
 from node.api.circs import Circs
+from node.api.custody import Custody
 from node.api.files import FilesServicer
 from node.api.models import Models
 from node.api.orgs import Orgs
@@ -33,6 +34,7 @@ from node.errors import SetupError, SignerUnavailable
 from node.files.embedded import EmbeddedFiles
 from node.files.keeper import FileKeeper
 from node.files.kubo import KuboFiles
+from node.flow.accounts import Accounts
 from node.flow.actors import Actors
 from node.flow.bump import Bumper
 from node.flow.confirm import Confirmer
@@ -48,6 +50,7 @@ from node.flow.recognise import Recognition
 from node.flow.record import Recorder
 from node.flow.state import TROUBLE
 from node.flow.submit import Sender
+from node.flow.wallets import Wallets
 from node.flow.worker import Worker
 from node.models.catalogue import SHIPPED, Catalogue
 from node.page.rpc import RpcEndpoint
@@ -231,6 +234,7 @@ class Node:
         self.recorder = recorder = Recorder(self._store, self._ledger, actors, clock, submitted)
         products = Products(self._store, recorder, clock, submitted)
         query = Query(self._store, chain, self._ledger)
+        wallets = Wallets(chain, self._ledger.contract)
         with self._store.write():
             seed = keys.own_key(seal, "token", Tokens.new_seed)
         tokens = Tokens(seed, users.user, clock)
@@ -238,7 +242,8 @@ class Node:
             Users(people, tokens),
             Orgs(people),
             ProductsServicer(products, query),
-            Circs(recorder, query),
+            Circs(recorder, query, wallets),
+            Custody(Accounts(self._store, self._ledger, actors, recorder, wallets, submitted)),
             Models(Recognition(self._store, self._catalogue, clock)),
             FilesServicer(files, self._public_url),
         )

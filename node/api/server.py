@@ -20,6 +20,7 @@ from node.api.status import to_status
 from node.api.streams import Incoming
 from node.errors import IndexUnavailable, Reason, SetupError, SignerUnavailable, Status, VTraceError, invalid
 from node.flow.once import Once
+from node.wire.vtrace.v1 import custody_pb2
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 THREADS = 32
@@ -29,7 +30,11 @@ MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 
 log = logging.getLogger(__name__)
 
-SERVICE = wire.DESCRIPTOR.services_by_name["VTraceInterface"]
+SERVICES = (
+    wire.DESCRIPTOR.services_by_name["VTraceInterface"],
+    custody_pb2.DESCRIPTOR.services_by_name["VTraceCustody"],
+)
+_NAMES = tuple(service.full_name for service in SERVICES)
 _OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_metadata_size", 16 * 1024),
@@ -50,12 +55,13 @@ class Server:
             options=_OPTIONS,
             maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX,
         )
-        handlers = {method.name: _handler(method, servicers, tokens, once) for method in SERVICE.methods}
-        generic = grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
-        self._server.add_generic_rpc_handlers((generic,))
+        for service in SERVICES:
+            handlers = {method.name: _handler(method, servicers, tokens, once) for method in service.methods}
+            generic = grpc.method_handlers_generic_handler(service.full_name, handlers)
+            self._server.add_generic_rpc_handlers((generic,))
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         try:
             self.port = self._server.add_insecure_port(address)
@@ -73,7 +79,7 @@ class Server:
         self._server.stop(grace_seconds).wait(grace_seconds + 1)
 
     def _set_health(self, status: int) -> None:
-        for name in ("", SERVICE.full_name):
+        for name in ("", *_NAMES):
             self._health.set(name, status)
 
 
@@ -106,8 +112,9 @@ def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens, once: Once) 
             arguments: list[Any] = [] if caller is None else [caller]
             arguments.append(Incoming(given, context) if method.client_streaming else given)
             if makes_something:
-                key = key_in(context.invocation_metadata())
-                arguments.append(Call(name, key, caller, given, servicer.duplicate, response_class, once))
+                metadata = context.invocation_metadata()
+                keyed = (name, key_in(metadata), caller, given, servicer.duplicate, response_class, once)
+                arguments.append(Call(*keyed, metadata=metadata))
             return answer(*arguments)
         except VTraceError as fault:
             refusal = fault

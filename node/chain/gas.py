@@ -22,7 +22,6 @@ SET_RIGHTS_GAS: Final = 45_000
 SET_ACCOUNT_GAS: Final = 55_000
 WALLET_GAS: Final = 400_000
 """The most that the check of a contract account (EIP-1271) may use; a key a signer, that is enough for dozens."""
-WALLET_SIGNATURE_BYTES_MAX: Final = 4_096
 
 _TRANSACTION_GAS: Final = 21_000
 _ZERO_BYTE_GAS: Final = 4

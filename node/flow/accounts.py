@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from node.chain import contract, signer, typed
-from node.chain.gas import SET_ACCOUNT_GAS, WALLET_SIGNATURE_BYTES_MAX, wallet_gas
+from node.chain.gas import SET_ACCOUNT_GAS, wallet_gas
+from node.domain.form import SALT_BYTES
+from node.domain.limits import SIGNATURE_BYTES_MAX
+from node.domain.model import CircType
 from node.domain.records import Actor, TxKind, User
 from node.errors import Reason, Status, VTraceError, invalid
 from node.flow.actors import Actors, stands_on
 from node.flow.callers import fresh
 from node.flow.ledger import Ledger
+from node.flow.record import Recorder
 from node.flow.sovereign import signed_by_key
 from node.flow.wallets import Wallets
 from node.store import accounts, circs
@@ -23,38 +28,59 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A user's actor, 0 if it has none; ``typed_data`` is what a new account has to sign, if one was named."""
+    """A user's actor, 0 if it has none, and the domain in which its account signs.
+
+    ``typed_data`` is what a new account has to sign, if one was named.
+    """
 
     actor: int
     account: str
     sovereign: bool
+    chain_id: int
+    contract: str
     typed_data: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What has to be signed for a circ: the typed data, the salt and the version in it."""
+
+    typed_data: str
+    salt: bytes
+    version: int
 
 
 class Accounts:
     """The accounts of the callers' actors. ``submitted`` is told after each commit."""
 
     def __init__(
-        self, store: Store, ledger: Ledger, actors: Actors, wallets: Wallets, submitted: Callable[[], None]
+        self,
+        store: Store,
+        ledger: Ledger,
+        actors: Actors,
+        recorder: Recorder,
+        wallets: Wallets,
+        submitted: Callable[[], None],
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._actors = actors
+        self._recorder = recorder
         self._wallets = wallets
         self._submitted = submitted
 
     def shown(self, caller: User, new_account: str) -> Shown:
         """The caller's actor; if a new account is named, one is registered where there is none yet."""
-        self.catch_up(caller)
+        self._catch_up(caller)
         if not new_account:
             found = circs.actor_of(caller.id)
-            return Shown(0, "", False) if found is None else _shown(found[0])
+            return self._shown(None if found is None else found[0])
         account = address("new_account", new_account)
         with self._store.write():
             self._ledger.refuse_if_full()
             actor = self._actors.of(fresh(caller)).actor
         self._submitted()
-        return _shown(actor, typed.account_json(self._ledger.chain_id, self._ledger.contract, actor.id, account))
+        return self._shown(actor, typed.account_json(self._ledger.chain_id, self._ledger.contract, actor.id, account))
 
     def give(self, caller: User, new_account: str, possession: bytes) -> tuple[int, str]:
         """Make the caller's actor sovereign, with an account that proves possession; answers actor and trans_id.
@@ -62,8 +88,8 @@ class Accounts:
         Once more with the same account changes nothing.
         """
         account = address("account", new_account)
-        if not 1 <= len(possession) <= WALLET_SIGNATURE_BYTES_MAX:
-            want = f"1 to {WALLET_SIGNATURE_BYTES_MAX} bytes, 65 of a key"
+        if not 1 <= len(possession) <= SIGNATURE_BYTES_MAX:
+            want = f"1 to {SIGNATURE_BYTES_MAX} bytes, 65 of a key"
             raise invalid("possession", f"{len(possession)} bytes", want)
         found = circs.actor_of(caller.id)
         if found is None:
@@ -106,7 +132,14 @@ class Accounts:
             f"the signature of account {account} over what GetAccount gives for it (actor {actor_id})",
         )
 
-    def catch_up(self, caller: User) -> None:
+    def prepare(self, caller: User, circ_type: CircType, goods_ids: Sequence[int], to: str, form: bytes) -> Prepared:
+        """What a caller who keeps its own key has to sign for a circ, as the goods are now."""
+        self._catch_up(caller)
+        salt = secrets.token_bytes(SALT_BYTES)
+        circ = self._recorder.prepare(caller, circ_type, goods_ids, to, form, salt)
+        return Prepared(typed.circ_json(self._ledger.chain_id, self._ledger.contract, circ), salt, circ.version)
+
+    def _catch_up(self, caller: User) -> None:
         """Learn of an account that its owner changed on the chain. If the chain can't be asked, the last one stays."""
         found = circs.actor_of(caller.id)
         if found is None or not found[0].sovereign or not accounts.is_settled(found[0].id):
@@ -121,6 +154,12 @@ class Accounts:
             with self._store.write():
                 accounts.change(actor.id, now)
             log.info("actor %d has account %s now, it had %s", actor.id, now, actor.account)
+
+    def _shown(self, actor: Actor | None, typed_data: str = "") -> Shown:
+        where = self._ledger.chain_id, self._ledger.contract
+        if actor is None:
+            return Shown(0, "", False, *where)
+        return Shown(actor.id, actor.account, actor.sovereign, *where, typed_data)
 
     def _sovereign(self, actor: Actor) -> VTraceError:
         ledger = self._ledger
@@ -140,7 +179,3 @@ def address(field: str, text: str) -> str:
         return signer.address_in(text)
     except ValueError as fault:
         raise invalid(field, text, str(fault)) from None
-
-
-def _shown(actor: Actor, typed_data: str = "") -> Shown:
-    return Shown(actor.id, actor.account, actor.sovereign, typed_data)

@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.chain import contract, signer
-from node.chain.gas import RANGES_MAX, WALLET_SIGNATURE_BYTES_MAX, cut, wallet_gas
+from node.chain.gas import RANGES_MAX, cut, wallet_gas
+from node.domain.limits import SIGNATURE_BYTES_MAX
 from node.domain.model import Circ, CircType, Range, ids_of
 from node.errors import Reason, Status, VTraceError, invalid
 from node.flow.actors import Operator
 from node.flow.ledger import Ledger
 
 SIGNATURE = "metadata vtrace-signature-bin"
-_RANGES_MAX = RANGES_MAX - WALLET_SIGNATURE_BYTES_MAX // 64
+_RANGES_MAX = RANGES_MAX - SIGNATURE_BYTES_MAX // 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def check_who_signs(operator: Operator, own: OwnSignature | None) -> None:
 
 def whole(circ_type: CircType, ranges: Sequence[Range], gas_max: int) -> tuple[Range, ...]:
     """The goods of a circ that its user signs: one transaction, with room for any signature. INVALID_ARGUMENT."""
-    first = cut(circ_type, ranges, gas_max - wallet_gas(WALLET_SIGNATURE_BYTES_MAX))[0][:_RANGES_MAX]
+    first = cut(circ_type, ranges, gas_max - wallet_gas(SIGNATURE_BYTES_MAX))[0][:_RANGES_MAX]
     fits, given = len(ids_of(first)), len(ids_of(ranges))
     if fits < given:
         raise invalid("goods_ids", f"{given} ids", f"at most the first {fits}, since each transaction is signed apart")
