@@ -12,7 +12,7 @@ from eth_utils import keccak
 
 from node.chain import signer
 from tests.chain.echo import mined
-from tests.flow.world import Net
+from tests.flow.world import FIRST_IN_BLOCK_WEI, Net
 
 BYTECODE = bytes.fromhex(json.loads((Path(__file__).parent / "wallet.json").read_text())["bytecode"])
 SET_THRESHOLD = keccak(b"setThreshold(uint256)")[:4]
@@ -38,8 +38,11 @@ class Wallet:
             bytes(Account.sign_typed_data(key, full_message=message).signature) for key in self.keys[:count]
         )
 
-    def set_threshold(self, threshold: int) -> None:
-        self._send({"to": self.account, "data": "0x" + (SET_THRESHOLD + threshold.to_bytes(32, "big")).hex()})
+    def ask_for_threshold(self, threshold: int) -> None:
+        """Another threshold, ahead of all that waits for a block."""
+        data = "0x" + (SET_THRESHOLD + threshold.to_bytes(32, "big")).hex()
+        fees = {"maxFeePerGas": hex(2 * FIRST_IN_BLOCK_WEI), "maxPriorityFeePerGas": hex(FIRST_IN_BLOCK_WEI)}
+        self._net.ask("eth_sendTransaction", {"from": self._payer, "to": self.account, "data": data, **fees})
 
     def execute(self, to: str, data: bytes) -> None:
         call = EXECUTE + encode(("address", "bytes"), (to, data))
