@@ -122,7 +122,7 @@ def _held(seal: Seal, first: int) -> list[Signatory]:
     """The data directory's own keys of lanes, from one place on."""
     found: list[Signatory] = []
     for place in range(first, LANES_MAX):
-        key = keys.known_key(seal, _name(place))
+        key = keys.known_key(seal, key_name(place))
         if key is None:
             break
         found.append(HeldKey(key))
@@ -131,7 +131,7 @@ def _held(seal: Seal, first: int) -> list[Signatory]:
 
 def _lane_key(seal: Seal, place: int, given: Sequence[bytes], has_place: bool) -> bytes:
     wanted = given[place] if place < len(given) else None
-    known = keys.known_key(seal, _name(place))
+    known = keys.known_key(seal, key_name(place))
     if known is not None and wanted is not None and known != wanted:
         has_signed = has_place if place == 0 else outbox.next_nonce(signer.address_of(known)) is not None
         if has_signed:
@@ -143,9 +143,10 @@ def _lane_key(seal: Seal, place: int, given: Sequence[bytes], has_place: bool) -
     if known is not None:
         return known
     key = wanted if wanted is not None else signer.new_key()
-    keys.keep_key(seal, _name(place), key)
+    keys.keep_key(seal, key_name(place), key)
     return key
 
 
-def _name(place: int) -> str:
+def key_name(place: int) -> str:
+    """What the key of a lane is called in the index."""
     return FIRST_KEY if place == 0 else f"{FIRST_KEY} {place + 1}"

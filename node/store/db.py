@@ -104,7 +104,11 @@ def claim(store: Store, wanted: dict[str, str]) -> None:
     ``wanted`` names what the chain says (such as chain_id and genesis); each that the index remembers
     must be the same.
     """
-    known = store.settings()
+    hold_against(store.settings(), wanted)
+
+
+def hold_against(known: dict[str, str], wanted: dict[str, str]) -> None:
+    """The same for settings that were read already."""
     for name, value in wanted.items():
         if name in known and known[name] != value:
             raise SetupError(

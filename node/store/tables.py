@@ -320,6 +320,17 @@ class RecognitionModel(Table):
         indexes = ((("name", "version"), True),)
 
 
+class Published(Table):
+    """A circ whose block ``salt ‖ form`` stands in the store of files, for everybody to read."""
+
+    circ_id = IntegerField(primary_key=True)
+    cid = CharField(unique=True)
+    size = IntegerField()
+
+    class Meta:
+        table_name = "published"
+
+
 class Idempotency(Table):
     """The answer of a call that had an idempotency key; ``scope`` says whose key it is."""
 
@@ -356,4 +367,5 @@ TABLES = (
     Material,
     RecognitionModel,
     Idempotency,
+    Published,
 )
