@@ -193,6 +193,14 @@ def set_account_data(actor: int, account: str, possession: bytes = b"") -> bytes
     return _SET_ACCOUNT + encode(("uint32", "address", "bytes"), (actor, account, possession))
 
 
+def decode_set_account(data: bytes) -> tuple[int, str] | None:
+    """Actor and account from the data of a call of ``setAccount``; None if it is no such call."""
+    if data[:4] != _SET_ACCOUNT or len(data) < 4 + 2 * 32:
+        return None
+    actor, account = _words(data[4 : 4 + 2 * 32], 2)
+    return actor, _address(account)
+
+
 def goods_of_data(goods_id: int) -> bytes:
     """The data of a call of ``goodsOf``."""
     return _GOODS_OF + _word(goods_id)

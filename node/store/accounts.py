@@ -5,6 +5,9 @@ from __future__ import annotations
 from node.domain.records import TxState
 from node.store import tables as t
 
+UNKNOWN_TRANSACTION = 0
+"""Stands in ``sovereign_by`` where the chain alone told that an actor is sovereign."""
+
 
 def give(actor_id: int, account: str, outbox_id: int) -> None:
     """Remember the owner's account that a transaction gives to an actor. The node's key is kept until it is final."""
@@ -28,8 +31,10 @@ def take_back(outbox_id: int) -> None:
 
 def is_settled(actor_id: int) -> bool:
     """Whether the contract has the owner's account for good, so that only its owner can change it."""
-    query = t.Actor.select().join(t.Outbox, on=t.Actor.sovereign_by == t.Outbox.id)
-    return bool(query.where(t.Actor.id == actor_id, t.Outbox.state == TxState.FINAL.value).exists())
+    by = t.Actor.get_by_id(actor_id).sovereign_by
+    if by in (None, UNKNOWN_TRANSACTION):
+        return by is not None
+    return bool(t.Outbox.get_by_id(by).state == TxState.FINAL.value)
 
 
 def change(actor_id: int, account: str) -> None:
@@ -38,6 +43,6 @@ def change(actor_id: int, account: str) -> None:
 
 
 def trans_id(actor_id: int) -> str:
-    """The transaction that gave a sovereign actor its owner's account."""
-    row = t.Outbox.select(t.Outbox.tx_hash).join(t.Actor, on=t.Actor.sovereign_by == t.Outbox.id)
-    return str(row.where(t.Actor.id == actor_id).scalar())
+    """The transaction that gave a sovereign actor its owner's account; empty where it is not known."""
+    row = t.Outbox.get_or_none(t.Outbox.id == t.Actor.get_by_id(actor_id).sovereign_by)
+    return "" if row is None else str(row.tx_hash)

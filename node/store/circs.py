@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from peewee import fn
 
 from node.domain.custody import UNHELD, GoodsState
-from node.domain.form import form_digest
 from node.domain.model import CircStatus, CircType, Rights
 from node.domain.records import Actor, CircRecord
 from node.store import tables as t
@@ -167,12 +166,6 @@ def history(goods_id: int) -> list[CircRecord]:
         )
         for circ_id, circ_type, operator, to, form, salt, trans_id, mined_hash, times, status, reason in t.tuples(rows)
     ]
-
-
-def signed(outbox_id: int) -> tuple[int, bytes]:
-    """The operator and the form's digest of the circ that a transaction carries."""
-    circ = t.Circ.get(t.Circ.outbox == outbox_id)
-    return int(circ.operator_id), form_digest(bytes(circ.salt), bytes(circ.form))
 
 
 def succeed(outbox_ids: Sequence[int]) -> None:

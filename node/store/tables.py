@@ -226,8 +226,8 @@ class Progress(Table):
 class Actor(Table):
     """A user as the contract knows it; the id is the contract's.
 
-    ``sovereign_by`` is the transaction that gave it an account of its owner's instead of ``account_before``; once that
-    is final ``key_sealed`` is empty.
+    ``sovereign_by`` is the transaction that gave it an account of its owner's instead of ``account_before``, or 0 where
+    only the chain tells of it; once that is final ``key_sealed`` is empty.
     """
 
     id = IntegerField(primary_key=True)

@@ -36,6 +36,11 @@ class Partner:
     def close(self) -> None:
         self._channel.close()
 
+    def move_to(self, address: str) -> None:
+        """Go on with a node at another address."""
+        self.close()
+        self._channel = grpc.insecure_channel(address)
+
     def call(self, service: str, rpc: str, request: Any, *metadata: tuple[str, Any]) -> Any:
         answer = getattr(wire, f"{rpc}Response")
         stub = self._channel.unary_unary(

@@ -1,4 +1,4 @@
-"""Compiles Wallet.sol into wallet.json, which is committed: ``python -m tests.wallet.compile``."""
+"""Compiles Wallet.sol into wallet.json, which is committed: ``python -m tests.wallet.compiling``."""
 
 from __future__ import annotations
 
