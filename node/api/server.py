@@ -19,6 +19,7 @@ from node.api.call import Call, key_in
 from node.api.status import to_status
 from node.api.streams import Incoming
 from node.errors import IndexUnavailable, Reason, SetupError, SignerUnavailable, Status, VTraceError, invalid
+from node.faults import point
 from node.flow.once import Once
 from node.wire.vtrace.v1 import custody_pb2
 from node.wire.vtrace.v1 import service_pb2 as wire
@@ -109,13 +110,17 @@ def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens, once: Once) 
             caller = None if needs is ANYONE else tokens.caller(_authorization(context))
             if caller is not None:
                 require(caller, needs, name)
+                point("authenticated")
             arguments: list[Any] = [] if caller is None else [caller]
             arguments.append(Incoming(given, context) if method.client_streaming else given)
             if makes_something:
                 metadata = context.invocation_metadata()
                 keyed = (name, key_in(metadata), caller, given, servicer.duplicate, response_class, once)
                 arguments.append(Call(*keyed, metadata=metadata))
-            return answer(*arguments)
+            answered = answer(*arguments)
+            if makes_something:
+                point("committed")
+            return answered
         except VTraceError as fault:
             refusal = fault
         except IndexUnavailable:

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
-from eth_hash.auto import keccak
 from eth_utils.address import to_canonical_address, to_checksum_address
 
+from node.chain.keccak import keccak
 from node.domain.model import Circ, CircType, Range, Rights
 
 NAME: Final = "VTrace"

@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from eth_utils.crypto import keccak
-
 from node.chain import shape
 from node.chain.answers import (
     Block,
@@ -30,6 +28,7 @@ from node.chain.answers import (
     read_transaction,
 )
 from node.chain.fees import Fees
+from node.chain.keccak import keccak
 from node.chain.transport import METHOD_NOT_FOUND, Call, ChainUnavailable, HttpRpc, JsonRpc, RpcError
 from node.chain.wordings import (
     RefusalKind,

@@ -25,7 +25,7 @@ from node.chain import signer
 from node.chain.transport import endpoint_name, excerpt, reason_of
 from node.errors import SignerUnavailable
 
-TIMEOUT_SECONDS: Final = 2.0
+TIMEOUT_SECONDS: Final = 1.0
 REST_SECONDS: Final = 1.0
 """How long nothing is tried after a call that failed."""
 ANSWER_BYTES_MAX: Final = 1024 * 1024

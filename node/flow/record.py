@@ -18,6 +18,7 @@ from node.domain.form import SALT_BYTES, form_digest
 from node.domain.model import Circ, CircType, ids_of, ranges_of
 from node.domain.records import TxKind, User
 from node.errors import Reason, Status, VTraceError, denied, invalid, not_found
+from node.faults import point
 from node.flow.actors import Actors, Operator
 from node.flow.callers import fresh
 from node.flow.ledger import Ledger
@@ -73,8 +74,7 @@ class Recorder:
         transaction can hold is answered as several, each with its own trans_id; one with the caller's ``own``
         signature is refused. Raises Unsure where the signature has to be looked at outside.
         """
-        with self._store.write():
-            recorded = self.enrol(caller, circ_type, goods_ids, to, form, own=own)
+        recorded = self._store.together(lambda: self.enrol(caller, circ_type, goods_ids, to, form, own=own))
         self._submitted()
         return recorded
 
@@ -89,12 +89,14 @@ class Recorder:
         is_first: bool = False,
         own: OwnSignature | None = None,
     ) -> list[Recorded]:
-        """``create`` for a caller that is inside ``Store.write()`` already and tells ``submitted`` itself.
+        """``create`` for a caller that writes to the index already and tells ``submitted`` itself.
 
         ``is_first`` is said of the produce circ that makes goods, whose form is the node's own.
         """
         operator, planned = self._planned(caller, circ_type, goods_ids, to, form, own, is_first=is_first)
-        return [self._store_circ(operator, each, form, own) for each in planned]
+        recorded = [self._store_circ(operator, each, form, own) for each in planned]
+        point("recorded")
+        return recorded
 
     def prepare(
         self, caller: User, circ_type: CircType, goods_ids: Sequence[int], to: str, form: bytes, salt: bytes
