@@ -55,9 +55,7 @@ class People:
 
     def add(self, actor: OldActor) -> None:
         """An actor; it takes a free id, user and registration."""
-        columns = (
-            "id, user_id, account, key_sealed, rights, registered_by_id, last_outbox, sovereign_by, account_before"
-        )
+        columns = "id, user_id, account, key_sealed, rights, registered_by_id"
         more, last = "last_outbox, sovereign_by, account_before", actor.last_outbox or actor.outbox_id
         known = (actor.id, actor.user_id, actor.account, actor.key_sealed, int(actor.rights), actor.outbox_id)
         values = (*known, last, actor.sovereign_by, actor.account_before)
