@@ -303,9 +303,9 @@ class Node:
         servicers = (
             Users(people, tokens),
             Orgs(people),
-            ProductsServicer(products, query),
+            ProductsServicer(products, query, wallets),
             Circs(recorder, query, wallets),
-            Custody(Accounts(self._store, self._ledger, actors, recorder, wallets, submitted)),
+            Custody(Accounts(self._store, self._ledger, actors, recorder, products, wallets, submitted)),
             Models(Recognition(self._store, self._catalogue, clock)),
             FilesServicer(files, self._public_url),
         )

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
-from google.protobuf.message import Message
-
 from node.api import convert
 from node.api.auth import require
 from node.api.call import Call
-from node.api.signed import signature_in
+from node.api.signed import signed_once
 from node.domain import limits
 from node.domain.model import CircType
 from node.domain.records import User
@@ -18,11 +13,10 @@ from node.domain.roles import Role
 from node.errors import Reason
 from node.flow.query import Query
 from node.flow.record import Recorder, check_parties, circ_type_of
-from node.flow.sovereign import OwnSignature, Unsure
+from node.flow.sovereign import OwnSignature
 from node.flow.wallets import Wallets
 from node.wire.vtrace.v1 import service_pb2 as wire
 
-M = TypeVar("M", bound=Message)
 Asked = tuple[CircType, list[int], str, bytes]
 
 NEEDS = {
@@ -54,7 +48,7 @@ class Circs:
                 circ_id=convert.number(recorded.circ_id), trans_id=convert.text(recorded.trans_id)
             )
 
-        return self._signed(call, create)
+        return signed_once(call, self._wallets, create)
 
     def BatchCirc(self, caller: User, request: wire.BatchCircRequest, call: Call) -> wire.BatchCircResponse:
         """Record one circ of many goods, all or none."""
@@ -66,17 +60,7 @@ class Circs:
                 response.goodsId2transId.update(dict.fromkeys(recorded.goods_ids, recorded.trans_id))
             return response
 
-        return self._signed(call, create)
-
-    def _signed(self, call: Call, create: Callable[[OwnSignature | None], M]) -> M:
-        """Create once, and again where the account itself has to be asked about the caller's signature."""
-        own = signature_in(call.metadata)
-        try:
-            return call.once(lambda: create(own))
-        except Unsure as question:
-            assert own is not None
-            heard = self._wallets.heard(own, question)
-        return call.once(lambda: create(heard))
+        return signed_once(call, self._wallets, create)
 
     def GetCirc(self, request: wire.GetCircRequest) -> wire.GetCircResponse:
         """One goods and its circs, oldest first, for anybody."""

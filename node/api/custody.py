@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from node.api.auth import NEEDS, require
 from node.api.circs import asked_batch, asked_create
 from node.domain.records import User
 from node.errors import Reason, invalid
@@ -38,10 +39,13 @@ class Custody:
         """What the caller has to sign for a circ."""
         match request.WhichOneof("circ"):
             case "create_circ":
-                asked = asked_create(caller, request.create_circ)
+                prepared = self._accounts.prepare(caller, *asked_create(caller, request.create_circ))
             case "batch_circ":
-                asked = asked_batch(caller, request.batch_circ)
+                prepared = self._accounts.prepare(caller, *asked_batch(caller, request.batch_circ))
+            case "batch_create_goods":
+                require(caller, NEEDS["BatchCreateGoods"], "BatchCreateGoods")
+                goods = request.batch_create_goods
+                prepared = self._accounts.prepare_goods(caller, goods.serial_id, goods.sum)
             case _:
-                raise invalid("circ", "nothing", "create_circ or batch_circ")
-        prepared = self._accounts.prepare(caller, *asked)
+                raise invalid("circ", "nothing", "create_circ, batch_circ or batch_create_goods")
         return wire.PrepareCircResponse(typed_data=prepared.typed_data, salt=prepared.salt, version=prepared.version)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
+from google.protobuf.message import Message
+
+from node.api.call import Call
 from node.domain.form import SALT_BYTES
 from node.domain.limits import SIGNATURE_BYTES_MAX
 from node.errors import invalid
-from node.flow.sovereign import OwnSignature
+from node.flow.sovereign import OwnSignature, Unsure
+from node.flow.wallets import Wallets
+
+M = TypeVar("M", bound=Message)
 
 SIGNATURE, SALT, VERSION = "vtrace-signature-bin", "vtrace-salt-bin", "vtrace-version"
 VERSION_DIGITS_MAX = 18
@@ -33,3 +39,14 @@ def signature_in(metadata: Iterable[tuple[str, Any]]) -> OwnSignature | None:
     if version is not None and not (version.isascii() and version.isdigit() and len(version) <= VERSION_DIGITS_MAX):
         raise invalid(f"metadata {VERSION}", version, "the version that PrepareCirc gave, in decimal digits")
     return OwnSignature(signature, salt, None if version is None else int(version))
+
+
+def signed_once(call: Call, wallets: Wallets, work: Callable[[OwnSignature | None], M]) -> M:
+    """Do a call's work once, and again where the account itself has to be asked about the caller's signature."""
+    own = signature_in(call.metadata)
+    try:
+        return call.once(lambda: work(own))
+    except Unsure as question:
+        assert own is not None
+        heard = wallets.heard(own, question)
+    return call.once(lambda: work(heard))

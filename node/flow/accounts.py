@@ -11,11 +11,12 @@ from node.chain import contract, signer, typed
 from node.chain.gas import SET_ACCOUNT_GAS, wallet_gas
 from node.domain.form import SALT_BYTES
 from node.domain.limits import SIGNATURE_BYTES_MAX
-from node.domain.model import CircType
+from node.domain.model import Circ, CircType
 from node.domain.records import Actor, TxKind, User
 from node.errors import Reason, Status, VTraceError, invalid
 from node.flow.actors import Actors, stands_on
 from node.flow.callers import fresh
+from node.flow.goods import Products
 from node.flow.ledger import Ledger
 from node.flow.record import Recorder
 from node.flow.sovereign import signed_by_key
@@ -59,6 +60,7 @@ class Accounts:
         ledger: Ledger,
         actors: Actors,
         recorder: Recorder,
+        products: Products,
         wallets: Wallets,
         submitted: Callable[[], None],
     ) -> None:
@@ -66,6 +68,7 @@ class Accounts:
         self._ledger = ledger
         self._actors = actors
         self._recorder = recorder
+        self._products = products
         self._wallets = wallets
         self._submitted = submitted
 
@@ -136,7 +139,18 @@ class Accounts:
         """What a caller who keeps its own key has to sign for a circ, as the goods are now."""
         self._catch_up(caller)
         salt = secrets.token_bytes(SALT_BYTES)
-        circ = self._recorder.prepare(caller, circ_type, goods_ids, to, form, salt)
+        with self._store.write():
+            circ = self._recorder.plan(caller, circ_type, goods_ids, to, form, salt)
+        self._submitted()
+        return self._prepared(circ, salt)
+
+    def prepare_goods(self, caller: User, serial_id: int, total: int) -> Prepared:
+        """The same for the produce circ of new goods."""
+        self._catch_up(caller)
+        salt = secrets.token_bytes(SALT_BYTES)
+        return self._prepared(self._products.planned_goods(caller, serial_id, total, salt), salt)
+
+    def _prepared(self, circ: Circ, salt: bytes) -> Prepared:
         return Prepared(typed.circ_json(self._ledger.chain_id, self._ledger.contract, circ), salt, circ.version)
 
     def _catch_up(self, caller: User) -> None:

@@ -98,13 +98,23 @@ class Recorder:
         point("recorded")
         return recorded
 
-    def prepare(
-        self, caller: User, circ_type: CircType, goods_ids: Sequence[int], to: str, form: bytes, salt: bytes
+    def plan(
+        self,
+        caller: User,
+        circ_type: CircType,
+        goods_ids: Sequence[int],
+        to: str,
+        form: bytes,
+        salt: bytes,
+        *,
+        is_first: bool = False,
     ) -> Circ:
-        """The circ that a caller who keeps its own key has to sign, as things stand. A receiver may be registered."""
-        with self._store.write():
-            _, (planned,) = self._planned(caller, circ_type, goods_ids, to, form, OwnSignature(b"", salt))
-        self._submitted()
+        """The circ that a caller who keeps its own key has to sign, as things stand (inside ``Store.write()``).
+
+        A transfer's receiver may be registered.
+        """
+        own = OwnSignature(b"", salt)
+        _, (planned,) = self._planned(caller, circ_type, goods_ids, to, form, own, is_first=is_first)
         return planned.circ
 
     def _planned(
@@ -138,7 +148,8 @@ class Recorder:
         to_actor = operator.actor if receiver is caller else self._actors.of(receiver).actor
         states = {goods_id: state for goods_id, (state, _) in known.items()}
         wanted, gas_max = ranges_of(goods_ids), self._ledger.gas_max
-        groups = cut(circ_type, wanted, gas_max) if own is None else [whole(circ_type, wanted, gas_max)]
+        field = "sum" if is_first else "goods_ids"
+        groups = cut(circ_type, wanted, gas_max) if own is None else [whole(field, circ_type, wanted, gas_max)]
         planned = []
         for ranges in groups:
             ids = tuple(ids_of(ranges))

@@ -57,8 +57,7 @@ def check_who_signs(operator: Operator, own: OwnSignature | None) -> None:
     if operator.signatory is None and own is None:
         raise _not_so(
             f"actor {actor.id} keeps its own key, account {actor.account}, so the node can't sign for it: call "
-            "PrepareCirc, sign, and send CreateCirc or BatchCirc with the metadata vtrace-signature-bin and "
-            "vtrace-salt-bin",
+            "PrepareCirc, sign, and send the call with the metadata vtrace-signature-bin and vtrace-salt-bin",
             actor=actor.id,
             account=actor.account,
         )
@@ -70,12 +69,12 @@ def check_who_signs(operator: Operator, own: OwnSignature | None) -> None:
         )
 
 
-def whole(circ_type: CircType, ranges: Sequence[Range], gas_max: int) -> tuple[Range, ...]:
+def whole(field: str, circ_type: CircType, ranges: Sequence[Range], gas_max: int) -> tuple[Range, ...]:
     """The goods of a circ that its user signs: one transaction, with room for any signature. INVALID_ARGUMENT."""
     first = cut(circ_type, ranges, gas_max - wallet_gas(SIGNATURE_BYTES_MAX))[0][:_RANGES_MAX]
     fits, given = len(ids_of(first)), len(ids_of(ranges))
     if fits < given:
-        raise invalid("goods_ids", f"{given} ids", f"at most the first {fits}, since each transaction is signed apart")
+        raise invalid(field, f"{given} goods", f"at most the first {fits}, since each transaction is signed apart")
     return first
 
 
@@ -109,7 +108,9 @@ def _check(account: str, own: OwnSignature, digest: bytes, circ: Circ) -> int:
         raise _stale(circ, "changed while the account was asked", own.version)
     if verdict.approves:
         return wallet_gas(len(own.signature))
-    if own.version is not None or not (verdict.is_contract or _has_form(own.signature)):
+    # New goods have no version that could tell: others that were made meanwhile took the ids that were signed.
+    told = own.version is not None and circ.version > 0
+    if told or not (verdict.is_contract or _has_form(own.signature)):
         raise invalid(
             SIGNATURE,
             f"{len(own.signature)} bytes",

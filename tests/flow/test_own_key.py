@@ -18,6 +18,7 @@ from node.domain.model import CircStatus
 from node.domain.records import UNFINISHED
 from node.flow.audit import Auditor
 from node.store import circs, outbox, tables
+from node.wire.vtrace.v1 import service_pb2 as wire
 from tests.chain.servers import fund
 from tests.support import people
 from tests.support.node import eventually
@@ -78,8 +79,7 @@ def _audited(node: Running, net: Net, goods_ids: list[int]) -> None:
 
 def _account_on_chain(net: Net, node: Running, actor: int) -> str:
     found = contract.decode_actor_of(net.chain.call(node.ready.contract, contract.actor_of_data(actor)))
-    assert found is not None
-    return found[0]
+    return "" if found is None else found[0]
 
 
 def test_a_partner_takes_its_key_over_and_signs_by_eth_account_alone(net: Net, node: Running, partner: Make) -> None:
@@ -127,12 +127,6 @@ def test_nothing_is_recorded_without_the_partners_signature(net: Net, node: Runn
     own.set_account()
     told = _refused("FAILED_PRECONDITION", "keeps its own key", own.send, request)
     assert "PrepareCirc" in told.message
-    boss = partner(person=maker.boss)
-    boss.set_account()
-    with pytest.raises(Refusal, match="keeps its own key") as refused:
-        maker.goods(1)
-    assert refused.value.status == "FAILED_PRECONDITION"
-
     prepared = own.prepare(request)
     good = own.signed(prepared)
     signature, salt, version = good
@@ -167,6 +161,31 @@ def test_nothing_is_recorded_without_the_partners_signature(net: Net, node: Runn
     assert (again.metadata["version"], again.metadata["given"]) == ("3", "2")
     assert _refused("FAILED_PRECONDITION", "version is 3", wrong, signature, salt).metadata["version"] == "3"
     _audited(node, net, [goods_id])
+
+
+def test_a_producer_signs_what_it_makes(net: Net, node: Running, partner: Make) -> None:
+    maker, others = people.maker(node.client), people.maker(node.client)
+    boss = partner(person=maker.boss)
+    wanted = _goods(maker, 3)
+    _refused("FAILED_PRECONDITION", "the node keeps the key", boss.prepare, wanted)
+    boss.set_account()
+    _refused("FAILED_PRECONDITION", "keeps its own key", boss.send, wanted)
+    prepared = boss.prepare(wanted)
+    assert tables.Goods.select().count() == 0
+    (other,) = others.goods(1)
+    stale = _refused("FAILED_PRECONDITION", "PrepareCirc", boss.send, wanted, *boss.signed(prepared, version=False))
+    assert stale.metadata["version"] == "0"
+    _refused("FAILED_PRECONDITION", "another circ", boss.send, wanted, *boss.signed(prepared))
+    ids = [one.value for one in boss.record(wanted).ids]
+    assert ids == [other + 1, other + 2, other + 3]
+    _refused("INVALID_ARGUMENT", "sum: .* want at most the first", boss.prepare, _goods(maker, 9_000))
+    _refused("PERMISSION_DENIED", "BatchCreateGoods needs", partner().prepare, wanted)
+    boss.record(batch(ids))
+    _audited(node, net, ids)
+
+
+def _goods(maker: people.Maker, total: int) -> Any:
+    return wire.BatchCreateGoodsRequest(serial_id=maker.serial_id, sum=total)
 
 
 def test_an_answer_that_got_lost_is_asked_for_again(node: Running, partner: Make) -> None:

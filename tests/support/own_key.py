@@ -65,12 +65,11 @@ class Partner:
         return self.call("VTraceCustody", "SetAccount", request)
 
     def prepare(self, request: Any) -> Any:
-        field = "batch_circ" if isinstance(request, wire.BatchCircRequest) else "create_circ"
+        field = {"CreateCirc": "create_circ", "BatchCirc": "batch_circ"}.get(_rpc(request), "batch_create_goods")
         return self.call("VTraceCustody", "PrepareCirc", wire.PrepareCircRequest(**{field: request}))
 
     def send(self, request: Any, *metadata: tuple[str, Any]) -> Any:
-        rpc = "BatchCirc" if isinstance(request, wire.BatchCircRequest) else "CreateCirc"
-        return self.call("VTraceInterface", rpc, request, *metadata)
+        return self.call("VTraceInterface", _rpc(request), request, *metadata)
 
     def record(self, request: Any, *metadata: tuple[str, Any]) -> Any:
         """Prepare, sign and send."""
@@ -81,6 +80,10 @@ class Partner:
         signature = self.sign(prepared.typed_data)
         told = [("vtrace-signature-bin", signature), ("vtrace-salt-bin", prepared.salt)]
         return [*told, ("vtrace-version", str(prepared.version))] if version else told
+
+
+def _rpc(request: Any) -> str:
+    return str(request.DESCRIPTOR.name.removesuffix("Request"))
 
 
 def circ(goods_id: int, kind: int = 1, to: str = "", form: bytes = b"") -> Any:

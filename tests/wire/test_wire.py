@@ -63,6 +63,7 @@ CUSTODY = {
     "PrepareCircRequest": {
         "create_circ": "vtrace.v1.CreateCircRequest",
         "batch_circ": "vtrace.v1.BatchCircRequest",
+        "batch_create_goods": "vtrace.v1.BatchCreateGoodsRequest",
     },
     "PrepareCircResponse": {"typed_data": "string", "salt": "bytes", "version": "int64"},
 }

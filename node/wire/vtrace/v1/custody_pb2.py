@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from node.wire.vtrace.v1 import circ_pb2 as vtrace_dot_v1_dot_circ__pb2
+from node.wire.vtrace.v1 import goods_pb2 as vtrace_dot_v1_dot_goods__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17vtrace/v1/custody.proto\x12\tvtrace.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x14vtrace/v1/circ.proto\"(\n\x11GetAccountRequest\x12\x13\n\x0bnew_account\x18\x01 \x01(\t\"\x7f\n\x12GetAccountResponse\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\x05\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12\x11\n\tsovereign\x18\x03 \x01(\x08\x12\x10\n\x08\x63hain_id\x18\x04 \x01(\x03\x12\x10\n\x08\x63ontract\x18\x05 \x01(\t\x12\x12\n\ntyped_data\x18\x06 \x01(\t\"8\n\x11SetAccountRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x12\n\npossession\x18\x02 \x01(\x0c\"5\n\x12SetAccountResponse\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\x05\x12\x10\n\x08trans_id\x18\x02 \x01(\t\"\x84\x01\n\x12PrepareCircRequest\x12\x33\n\x0b\x63reate_circ\x18\x01 \x01(\x0b\x32\x1c.vtrace.v1.CreateCircRequestH\x00\x12\x31\n\nbatch_circ\x18\x02 \x01(\x0b\x32\x1b.vtrace.v1.BatchCircRequestH\x00\x42\x06\n\x04\x63irc\"H\n\x13PrepareCircResponse\x12\x12\n\ntyped_data\x18\x01 \x01(\t\x12\x0c\n\x04salt\x18\x02 \x01(\x0c\x12\x0f\n\x07version\x18\x03 \x01(\x03\x32\xec\x02\n\rVTraceCustody\x12q\n\nGetAccount\x12\x1c.vtrace.v1.GetAccountRequest\x1a\x1d.vtrace.v1.GetAccountResponse\"&\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/custody/account:get:\x01*\x12q\n\nSetAccount\x12\x1c.vtrace.v1.SetAccountRequest\x1a\x1d.vtrace.v1.SetAccountResponse\"&\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/custody/account:set:\x01*\x12u\n\x0bPrepareCirc\x12\x1d.vtrace.v1.PrepareCircRequest\x1a\x1e.vtrace.v1.PrepareCircResponse\"\'\x82\xd3\xe4\x93\x02!\"\x1c/api/v1/custody/circ:prepare:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17vtrace/v1/custody.proto\x12\tvtrace.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x14vtrace/v1/circ.proto\x1a\x15vtrace/v1/goods.proto\"(\n\x11GetAccountRequest\x12\x13\n\x0bnew_account\x18\x01 \x01(\t\"\x7f\n\x12GetAccountResponse\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\x05\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12\x11\n\tsovereign\x18\x03 \x01(\x08\x12\x10\n\x08\x63hain_id\x18\x04 \x01(\x03\x12\x10\n\x08\x63ontract\x18\x05 \x01(\t\x12\x12\n\ntyped_data\x18\x06 \x01(\t\"8\n\x11SetAccountRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x12\n\npossession\x18\x02 \x01(\x0c\"5\n\x12SetAccountResponse\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\x05\x12\x10\n\x08trans_id\x18\x02 \x01(\t\"\xc6\x01\n\x12PrepareCircRequest\x12\x33\n\x0b\x63reate_circ\x18\x01 \x01(\x0b\x32\x1c.vtrace.v1.CreateCircRequestH\x00\x12\x31\n\nbatch_circ\x18\x02 \x01(\x0b\x32\x1b.vtrace.v1.BatchCircRequestH\x00\x12@\n\x12\x62\x61tch_create_goods\x18\x03 \x01(\x0b\x32\".vtrace.v1.BatchCreateGoodsRequestH\x00\x42\x06\n\x04\x63irc\"H\n\x13PrepareCircResponse\x12\x12\n\ntyped_data\x18\x01 \x01(\t\x12\x0c\n\x04salt\x18\x02 \x01(\x0c\x12\x0f\n\x07version\x18\x03 \x01(\x03\x32\xec\x02\n\rVTraceCustody\x12q\n\nGetAccount\x12\x1c.vtrace.v1.GetAccountRequest\x1a\x1d.vtrace.v1.GetAccountResponse\"&\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/custody/account:get:\x01*\x12q\n\nSetAccount\x12\x1c.vtrace.v1.SetAccountRequest\x1a\x1d.vtrace.v1.SetAccountResponse\"&\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/custody/account:set:\x01*\x12u\n\x0bPrepareCirc\x12\x1d.vtrace.v1.PrepareCircRequest\x1a\x1e.vtrace.v1.PrepareCircResponse\"\'\x82\xd3\xe4\x93\x02!\"\x1c/api/v1/custody/circ:prepare:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,18 +41,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VTRACECUSTODY'].methods_by_name['SetAccount']._serialized_options = b'\202\323\344\223\002 \"\033/api/v1/custody/account:set:\001*'
   _globals['_VTRACECUSTODY'].methods_by_name['PrepareCirc']._loaded_options = None
   _globals['_VTRACECUSTODY'].methods_by_name['PrepareCirc']._serialized_options = b'\202\323\344\223\002!\"\034/api/v1/custody/circ:prepare:\001*'
-  _globals['_GETACCOUNTREQUEST']._serialized_start=90
-  _globals['_GETACCOUNTREQUEST']._serialized_end=130
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=132
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=259
-  _globals['_SETACCOUNTREQUEST']._serialized_start=261
-  _globals['_SETACCOUNTREQUEST']._serialized_end=317
-  _globals['_SETACCOUNTRESPONSE']._serialized_start=319
-  _globals['_SETACCOUNTRESPONSE']._serialized_end=372
-  _globals['_PREPARECIRCREQUEST']._serialized_start=375
-  _globals['_PREPARECIRCREQUEST']._serialized_end=507
-  _globals['_PREPARECIRCRESPONSE']._serialized_start=509
-  _globals['_PREPARECIRCRESPONSE']._serialized_end=581
-  _globals['_VTRACECUSTODY']._serialized_start=584
-  _globals['_VTRACECUSTODY']._serialized_end=948
+  _globals['_GETACCOUNTREQUEST']._serialized_start=113
+  _globals['_GETACCOUNTREQUEST']._serialized_end=153
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=155
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=282
+  _globals['_SETACCOUNTREQUEST']._serialized_start=284
+  _globals['_SETACCOUNTREQUEST']._serialized_end=340
+  _globals['_SETACCOUNTRESPONSE']._serialized_start=342
+  _globals['_SETACCOUNTRESPONSE']._serialized_end=395
+  _globals['_PREPARECIRCREQUEST']._serialized_start=398
+  _globals['_PREPARECIRCREQUEST']._serialized_end=596
+  _globals['_PREPARECIRCRESPONSE']._serialized_start=598
+  _globals['_PREPARECIRCRESPONSE']._serialized_end=670
+  _globals['_VTRACECUSTODY']._serialized_start=673
+  _globals['_VTRACECUSTODY']._serialized_end=1037
 # @@protoc_insertion_point(module_scope)

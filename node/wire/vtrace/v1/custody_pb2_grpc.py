@@ -32,7 +32,8 @@ class VTraceCustodyStub:
 
     First GetAccount with the new account, which signs the typed data; then SetAccount. From then on the actor is
     sovereign: the node can't record in that user's name, and only the account itself can change it, on the chain. For
-    each circ: PrepareCirc, sign its typed data, then CreateCirc or BatchCirc with the same fields and the metadata
+    each circ: PrepareCirc, sign its typed data, then CreateCirc, BatchCirc or BatchCreateGoods with the same fields and
+    the metadata
     `vtrace-signature-bin` (65 bytes r, s, v of a key; up to 4,096 for a contract account, EIP-1271),
     `vtrace-salt-bin` (the 16 bytes that PrepareCirc gave) and, so that a mistake can be told from a state that has
     moved on, `vtrace-version` (its version, in decimal digits). FAILED_PRECONDITION with `version` in the ErrorInfo's
@@ -68,7 +69,8 @@ class VTraceCustodyServicer:
 
     First GetAccount with the new account, which signs the typed data; then SetAccount. From then on the actor is
     sovereign: the node can't record in that user's name, and only the account itself can change it, on the chain. For
-    each circ: PrepareCirc, sign its typed data, then CreateCirc or BatchCirc with the same fields and the metadata
+    each circ: PrepareCirc, sign its typed data, then CreateCirc, BatchCirc or BatchCreateGoods with the same fields and
+    the metadata
     `vtrace-signature-bin` (65 bytes r, s, v of a key; up to 4,096 for a contract account, EIP-1271),
     `vtrace-salt-bin` (the 16 bytes that PrepareCirc gave) and, so that a mistake can be told from a state that has
     moved on, `vtrace-version` (its version, in decimal digits). FAILED_PRECONDITION with `version` in the ErrorInfo's
@@ -94,7 +96,7 @@ class VTraceCustodyServicer:
 
     def PrepareCirc(self, request, context):
         """Tells what a sovereign caller has to sign for a circ, as the goods are now. A batch that one transaction can't
-        hold is INVALID_ARGUMENT, which tells how many goods fit. Needs the role that the circ needs.
+        hold is INVALID_ARGUMENT, which tells how many goods fit. Needs the role that the rpc of the circ needs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,7 +134,8 @@ class VTraceCustody:
 
     First GetAccount with the new account, which signs the typed data; then SetAccount. From then on the actor is
     sovereign: the node can't record in that user's name, and only the account itself can change it, on the chain. For
-    each circ: PrepareCirc, sign its typed data, then CreateCirc or BatchCirc with the same fields and the metadata
+    each circ: PrepareCirc, sign its typed data, then CreateCirc, BatchCirc or BatchCreateGoods with the same fields and
+    the metadata
     `vtrace-signature-bin` (65 bytes r, s, v of a key; up to 4,096 for a contract account, EIP-1271),
     `vtrace-salt-bin` (the 16 bytes that PrepareCirc gave) and, so that a mistake can be told from a state that has
     moved on, `vtrace-version` (its version, in decimal digits). FAILED_PRECONDITION with `version` in the ErrorInfo's
