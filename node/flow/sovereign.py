@@ -18,7 +18,9 @@ from node.domain.model import Circ, CircType, Range, ids_of
 from node.errors import Reason, Status, VTraceError, invalid
 from node.flow.actors import Operator
 from node.flow.ledger import Ledger
+from node.store import accounts
 
+RETRY_SECONDS = 5
 SIGNATURE = "metadata vtrace-signature-bin"
 _RANGES_MAX = RANGES_MAX - SIGNATURE_BYTES_MAX // 64
 
@@ -85,6 +87,15 @@ def signature_of(operator: Operator, own: OwnSignature | None, ledger: Ledger, c
         assert operator.signatory is not None
         return operator.signatory.sign(message), 0
     gas = _check(operator.actor.account, own, signer.hashed(message), circ)
+    if gas and not accounts.is_settled(operator.actor.id):
+        # A contract can take back its word until then; what it signed would be in nobody's name.
+        raise VTraceError(
+            Reason.CREATE_CIRC_FAILED,
+            f"account {operator.actor.account} is a contract, and that it speaks for actor {operator.actor.id} is not "
+            "final on the chain yet: try again later",
+            status=Status.UNAVAILABLE,
+            retry_seconds=RETRY_SECONDS,
+        )
     return own.signature, gas
 
 
