@@ -22,7 +22,7 @@ from rich.table import Table
 from node.chain import signer
 from node.chain.fees import Fees
 from node.chain.rpc import Chain, HttpRpc
-from scripts import load, profile
+from scripts import flame, load
 from tests.chain.servers import anvil, fund
 from tests.support import people
 from tests.support.node import RunningNode, eventually, running
@@ -143,7 +143,7 @@ def measure(bench: Bench, circs: int, batches: int, callers: int, profile_to: Pa
     idle = memory_mib(node)
     alone = bench.create(min(circs, 300), 1)
     bench.settle()
-    with profile.recorded(node.process.pid, profile_to) if profile_to else nullcontext():
+    with flame.recorded(node.process.pid, profile_to) if profile_to else nullcontext():
         began, cpu = time.perf_counter(), cpu_seconds(node)
         together = bench.create(circs, callers)
         bench.settle()
@@ -285,7 +285,7 @@ def main() -> None:
     table.add_row("the node's transactions a second that Anvil takes alone", "", f"{same:,.0f}", f"{same / alone:.2f}")
     console.print(table)
     if args.profile:
-        console.print(profile.table(args.profile, figures.cpu_ms))
+        console.print(flame.table(args.profile, figures.cpu_ms))
 
 
 if __name__ == "__main__":

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from peewee import ValuesList, fn
+from peewee import fn
 
 from node.domain.records import UNFINISHED, UNMINED, MinedTx, OutboxTx, TxKind, TxState
 from node.store import tables as t
 
 _IDS_PER_QUERY = 5_000
-_ROWS_PER_UPDATE = 1_000
 _DONE = (TxState.FINAL, TxState.REVERTED)
 
 
@@ -170,15 +169,10 @@ def mark_lost(signer: str) -> int:
 
 def mark_mined(rows: Sequence[MinedTx]) -> None:
     """Move transactions to MINED, FINAL or REVERTED with the blocks that hold them."""
-    for at in range(0, len(rows), _ROWS_PER_UPDATE):
-        some = rows[at : at + _ROWS_PER_UPDATE]
-        news = ValuesList([(r.id, r.state.value, r.block_number, r.block_hash, r.mined_hash) for r in some], alias="n")
-        t.Outbox.update(
-            state=news.c.column2,
-            block_number=news.c.column3,
-            block_hash=news.c.column4,
-            mined_hash=news.c.column5,
-        ).from_(news).where(t.Outbox.id == news.c.column1).execute()
+    t.run_many(
+        "UPDATE outbox SET state = ?, block_number = ?, block_hash = ?, mined_hash = ? WHERE id = ?",
+        [(row.state.value, row.block_number, row.block_hash, row.mined_hash, row.id) for row in rows],
+    )
 
 
 def send_again() -> int:
