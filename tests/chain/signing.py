@@ -49,6 +49,7 @@ def served(service: SigningService, port: int = 0) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             self._say(service.list() if self.path == "/api/v1/eth1/publicKeys" else (404, ""))
