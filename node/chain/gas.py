@@ -65,6 +65,12 @@ def wallet_gas(signature_bytes: int) -> int:
     return WALLET_GAS + _WALLET_CALL_GAS + signature_bytes * _BYTE_GAS
 
 
+def wallet_call_gas(data: bytes) -> int:
+    """The limit of a call that asks a contract account, so that its check has WALLET_GAS and no more."""
+    zero_bytes = data.count(0)
+    return _TRANSACTION_GAS + zero_bytes * _ZERO_BYTE_GAS + (len(data) - zero_bytes) * _BYTE_GAS + WALLET_GAS
+
+
 @dataclass(frozen=True, slots=True)
 class _Load:
     """What of a circ's gas depends on its ranges."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from node.chain import contract
-from node.chain.gas import WALLET_GAS
+from node.chain.gas import wallet_call_gas
 from node.chain.rpc import CallReverted, Chain
 from node.chain.transport import ChainUnavailable
 from node.errors import Reason, Status, VTraceError
@@ -16,8 +16,6 @@ from node.flow.sovereign import OwnSignature, Unsure, Verdict
 ASKED_AT_ONCE = 4
 """So that a chain that is slow to answer can't hold all threads of the node."""
 RETRY_SECONDS = 1
-_CALL_GAS = 120_000
-"""A call's own gas: 21,000 and its calldata, of which a signature is the most."""
 
 
 class Wallets:
@@ -40,7 +38,7 @@ class Wallets:
                 return Verdict(digest, approves=False, is_contract=False)
             data = contract.is_valid_signature_data(digest, signature)
             try:
-                answer = self._chain.call(account, data, gas=WALLET_GAS + _CALL_GAS)
+                answer = self._chain.call(account, data, gas=wallet_call_gas(data))
             except CallReverted:
                 return Verdict(digest, approves=False, is_contract=True)
             return Verdict(digest, contract.is_valid(answer), is_contract=True)
