@@ -127,12 +127,7 @@ def test_circs_keep_their_order_across_lanes(net: Net, tmp_path: Path) -> None:
         _funded(net, node)
         makers = [people.maker(node.client) for _ in range(3)]
         goods = [maker.goods(4) for maker in makers]
-
-        def quiet() -> bool:
-            net.mine()
-            return outbox.count(UNFINISHED) == 0
-
-        eventually(quiet)
+        net.settle()
         net.ask("evm_setIntervalMining", 1)
 
         def work(maker: people.Maker, ids: list[int]) -> None:
@@ -146,7 +141,7 @@ def test_circs_keep_their_order_across_lanes(net: Net, tmp_path: Path) -> None:
                 future.result()
         net.ask("anvil_reorg", 2, [])
         net.ask("evm_setIntervalMining", 0)
-        eventually(quiet, 120)
+        net.settle()
         for ids in goods:
             for goods_id in ids:
                 records = people.history(node.client, goods_id)
