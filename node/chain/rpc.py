@@ -270,16 +270,21 @@ class Chain:
         """The runtime bytecode of a contract; empty if there is none."""
         return self._one("eth_getCode", [address, _tag(block)], shape.data)
 
-    def call(self, to: str, data: bytes, block: int | str = "latest") -> bytes:
-        """What a contract answers, without a transaction. Raises CallReverted if it fails."""
-        (answer,) = self.calls([(to, data)], block)
+    def call(self, to: str, data: bytes, block: int | str = "latest", gas: int | None = None) -> bytes:
+        """What a contract answers, without a transaction. Raises CallReverted if it fails, or needs more gas."""
+        (answer,) = self.calls([(to, data)], block, gas)
         if isinstance(answer, CallReverted):
             raise answer
         return answer
 
-    def calls(self, calls: Sequence[tuple[str, bytes]], block: int | str = "latest") -> list[bytes | CallReverted]:
+    def calls(
+        self, calls: Sequence[tuple[str, bytes]], block: int | str = "latest", gas: int | None = None
+    ) -> list[bytes | CallReverted]:
         """Several ``(to, data)`` calls at once; those that fail give CallReverted (returned)."""
-        asked: list[Call] = [("eth_call", [{"to": to, "data": "0x" + data.hex()}, _tag(block)]) for to, data in calls]
+        limit = {} if gas is None else {"gas": hex(gas)}
+        asked: list[Call] = [
+            ("eth_call", [{"to": to, "data": "0x" + data.hex(), **limit}, _tag(block)]) for to, data in calls
+        ]
         answers: list[bytes | CallReverted] = []
         for answer in self._rpc.batch(asked):
             if isinstance(answer, RpcError) and is_failed_call(answer):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from node.chain import contract
+from node.chain import contract, signer
 from node.chain.rpc import Block, Chain, ChainUnavailable, Look, Receipt
 from node.domain.records import UNMINED, MinedTx, OutboxTx, TxKind, TxState
 from node.faults import point
@@ -20,7 +20,7 @@ from node.flow.forks import Forks
 from node.flow.ledger import Ledger
 from node.flow.refused import why
 from node.flow.worker import LedgerFault
-from node.store import circs, outbox, progress
+from node.store import accounts, circs, outbox, progress
 from node.store.db import Store
 
 LOOK_MAX = 1_000
@@ -138,14 +138,14 @@ class Confirmer:
         """The transaction that carried a circ that the contract took all the same.
 
         Anyone may send what an operator signed. Whoever copies a waiting circ and is mined first makes the
-        node's own transaction revert; the salt makes the digest this circ's own, so its event tells.
+        node's own transaction revert. The version only grows, so the same circ can't have been taken before.
         """
-        operator, digest = circs.signed(tx.id)
-        topics = [contract.CIRCULATED_TOPIC, operator.to_bytes(32, "big")]
+        circ, _ = contract.decode_circulate(signer.call_data(tx.raw))
+        topics = [contract.CIRCULATED_TOPIC, circ.operator.to_bytes(32, "big")]
         first = max(0, receipt.block_number - CARRIED_BLOCKS_MAX)
         for entry in self._chain.logs(self._ledger.contract, topics, first, receipt.block_number):
             event = contract.decode_log(entry.topics, entry.data)
-            if isinstance(event, contract.Circulated) and event.circ.form_digest == digest:
+            if isinstance(event, contract.Circulated) and event.circ == circ:
                 return entry.tx_hash
         return None
 
@@ -183,10 +183,20 @@ class Confirmer:
                 failed = circs.fail(tx.id, news.reason)
                 if failed:  # else it stood on a circ that failed before, and was told with that one
                     log.error("circ %s: %s; %d circs failed with it", tx.tx_hash, news.reason, len(failed) - 1)
+        elif tx.kind is TxKind.SET_ACCOUNT:
+            self._settle_account(tx, receipt)
         elif not receipt.status:
             raise LedgerFault(f"the chain refused {tx.kind.value} in {tx.tx_hash}: look at the contract's roles")
         elif tx.kind is TxKind.REGISTER_ACTOR:
             self._check_actor(tx, receipt)
+
+    def _settle_account(self, tx: OutboxTx, receipt: Receipt) -> None:
+        """A contract account may take back its word; then the actor stays the node's."""
+        if receipt.status:
+            accounts.settle(tx.id)
+        else:
+            accounts.take_back(tx.id)
+            log.error("%s: the contract refused the account: its actor stays custodial", tx.tx_hash)
 
     def _check_actor(self, tx: OutboxTx, receipt: Receipt) -> None:
         expected = circs.actor_registered_by(tx.id)
