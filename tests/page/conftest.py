@@ -1,4 +1,7 @@
-"""One story and one browser for the tests of the page."""
+"""One story and one browser for the tests of the page.
+
+They end with this folder's tests: Playwright keeps an event loop running in the tests' thread, which others may need.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ from tests.page.liar import Liar, lying
 from tests.page.world import World, world
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("page")) as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[object]:
     from tests.page import browser as driven
 
@@ -26,7 +29,7 @@ def browser() -> Iterator[object]:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _liar(told: World) -> Iterator[Liar]:
     with lying(told.node.ready["http"]) as made:
         yield made
