@@ -32,12 +32,14 @@ class Config:
     master_key: Path | None = None
     signer_keys: tuple[Path, ...] = ()
     signers: int | None = None
+    signer: str | None = None
     bump_after: float = BUMP_AFTER_SECONDS
     fee_max_wei: int | None = None
     backlog_max: int = BACKLOG_MAX
     ipfs: str = EMBEDDED
     upload_bytes_max: int = UPLOAD_BYTES_MAX
     public_url: str | None = None
+    public_rpc: str | None = None
     models: Path | None = None
     publish_forms: bool = False
 
@@ -100,6 +102,12 @@ def check(config: Config) -> None:
         raise SetupError(f"--signers {config.lanes}: want 1 to {SIGNERS_MAX}, and no fewer than there are --signer-key")
     if config.chain == EMBEDDED and config.lanes != 1:
         raise SetupError(f"--signers {config.lanes}: the embedded chain mines one after the other anyway; want 1")
+    if config.signer is not None and not is_base_url(config.signer):
+        raise SetupError(
+            f"--signer {config.signer}: want the http(s) URL of a Web3Signer such as http://127.0.0.1:9000"
+        )
+    if config.signer is not None and config.signer_keys:
+        raise SetupError("--signer and --signer-key: want one of them, since the signing service has the lanes' keys")
     if config.bump_after < 1:
         raise SetupError(f"--bump-after {config.bump_after:g}: want 1 second or more")
     if config.fee_max_wei is not None and config.fee_max_wei < 1:
@@ -112,6 +120,20 @@ def check(config: Config) -> None:
         raise SetupError(f"--upload-max {config.upload_bytes_max}: want 1 byte or more")
     if config.public_url is not None and not is_base_url(config.public_url):
         raise SetupError(f"--public-url {config.public_url}: want an http(s) URL such as https://trace.example.com")
+
+    if config.public_rpc is not None and not _is_public_rpc(config.public_rpc):
+        raise SetupError(
+            f"--public-rpc {config.public_rpc}: want the http(s) URL of a JSON-RPC endpoint that readers may ask, "
+            "without a password in it"
+        )
+
+
+def _is_public_rpc(text: str) -> bool:
+    """It stands in every page, so it must be plain text, and nothing secret."""
+    if not _is_http_url(text) or not text.isprintable() or any(character in text for character in " #"):
+        return False
+    parts = urlsplit(text)
+    return parts.username is None and parts.password is None
 
 
 def _is_daemon_url(text: str) -> bool:

@@ -18,9 +18,10 @@ from node.api.auth import ANYONE, NEEDS, Tokens, require
 from node.api.call import Call, key_in
 from node.api.status import to_status
 from node.api.streams import Incoming
-from node.errors import IndexUnavailable, Reason, SetupError, Status, VTraceError, invalid
+from node.errors import IndexUnavailable, Reason, SetupError, SignerUnavailable, Status, VTraceError, invalid
 from node.faults import point
 from node.flow.once import Once
+from node.wire.vtrace.v1 import custody_pb2
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 THREADS = 32
@@ -30,7 +31,11 @@ MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 
 log = logging.getLogger(__name__)
 
-SERVICE = wire.DESCRIPTOR.services_by_name["VTraceInterface"]
+SERVICES = (
+    wire.DESCRIPTOR.services_by_name["VTraceInterface"],
+    custody_pb2.DESCRIPTOR.services_by_name["VTraceCustody"],
+)
+_NAMES = tuple(service.full_name for service in SERVICES)
 _OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_metadata_size", 16 * 1024),
@@ -51,12 +56,13 @@ class Server:
             options=_OPTIONS,
             maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX,
         )
-        handlers = {method.name: _handler(method, servicers, tokens, once) for method in SERVICE.methods}
-        generic = grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
-        self._server.add_generic_rpc_handlers((generic,))
+        for service in SERVICES:
+            handlers = {method.name: _handler(method, servicers, tokens, once) for method in service.methods}
+            generic = grpc.method_handlers_generic_handler(service.full_name, handlers)
+            self._server.add_generic_rpc_handlers((generic,))
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         try:
             self.port = self._server.add_insecure_port(address)
@@ -74,7 +80,7 @@ class Server:
         self._server.stop(grace_seconds).wait(grace_seconds + 1)
 
     def _set_health(self, status: int) -> None:
-        for name in ("", SERVICE.full_name):
+        for name in ("", *_NAMES):
             self._health.set(name, status)
 
 
@@ -108,8 +114,9 @@ def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens, once: Once) 
             arguments: list[Any] = [] if caller is None else [caller]
             arguments.append(Incoming(given, context) if method.client_streaming else given)
             if makes_something:
-                key = key_in(context.invocation_metadata())
-                arguments.append(Call(name, key, caller, given, servicer.duplicate, response_class, once))
+                metadata = context.invocation_metadata()
+                keyed = (name, key_in(metadata), caller, given, servicer.duplicate, response_class, once)
+                arguments.append(Call(*keyed, metadata=metadata))
             answered = answer(*arguments)
             if makes_something:
                 point("committed")
@@ -120,6 +127,14 @@ def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens, once: Once) 
             log.exception("%s found no index", name)
             refusal = VTraceError(
                 failed, "the node's index is busy: try again", status=Status.UNAVAILABLE, retry_seconds=RETRY_SECONDS
+            )
+        except SignerUnavailable as fault:
+            log.warning("%s: %s", name, fault)
+            refusal = VTraceError(
+                failed,
+                "what signs the node's transactions is away, and nothing was recorded: try again",
+                status=Status.UNAVAILABLE,
+                retry_seconds=RETRY_SECONDS,
             )
         except Exception:
             log.exception("%s failed", name)
