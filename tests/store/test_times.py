@@ -69,6 +69,10 @@ def places(tmp_path: Path) -> Places:
         ([(FORGOTTEN, None, [1])], [NOW]),
         ([(FORGOTTEN, 99_000, [1])], [NOW]),
         ([(FORGOTTEN, 2_500, [1, 2]), (2_400 * SECOND, 2_600, [2])], [2_400 * SECOND, 2_400 * SECOND]),
+        (
+            [(FORGOTTEN, 2_500, [1]), (FORGOTTEN, 2_500, [1, 2]), (2_400 * SECOND, 2_600, [2])],
+            [2_400 * SECOND, 2_400 * SECOND, 2_400 * SECOND],
+        ),
         ([(FORGOTTEN, 2_500, [1]), (2_400 * SECOND, 2_600, [2])], [2_500 * SECOND, 2_400 * SECOND]),
         ([(2_500 * SECOND + APART, 2_500, [1])], [2_500 * SECOND + APART]),
         ([(2_500 * SECOND + APART + 1, 2_500, [1])], [2_500 * SECOND]),
@@ -80,6 +84,7 @@ def places(tmp_path: Path) -> Places:
     ],
     ids=[
         *("known", "forgotten", "forgotten and waiting", "a block ahead of the clock", "a later one is older"),
+        "a later one by another is older",
         *("of other goods", "just after its block", "after its block", "in the future", "just before the ledger"),
         *("before the ledger", "before a former one", "no time"),
     ],
@@ -98,13 +103,13 @@ def _honest(draw: st.DrawFn) -> tuple[list[Circ], list[Circ]]:
         block = max(block, now + draw(st.integers(0, 200)))
         goods = draw(st.lists(st.integers(1, 3), min_size=1, unique=True))
         whole.append((now * SECOND, block, goods))
-        at = draw(st.sampled_from([now * SECOND, FORGOTTEN, FORGOTTEN, draw(st.integers(-NOW, 2 * NOW))]))
+        at = draw(st.sampled_from([now * SECOND, FORGOTTEN, FORGOTTEN, -NOW, 2 * NOW]))
         left.append((at, block, goods))
     return whole, left
 
 
 @given(_honest())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_times_that_were_settled_stay_and_keep_the_bounds(given_: tuple[list[Circ], list[Circ]]) -> None:
     whole, left = given_
     with tempfile.TemporaryDirectory() as folder:

@@ -33,6 +33,7 @@ CREATE TABLE scratch.carried (outbox_id INTEGER PRIMARY KEY, circ_id INTEGER, tx
 CREATE TABLE scratch.chain (circ_id INTEGER PRIMARY KEY, digest BLOB);
 CREATE TABLE scratch.moved (before INTEGER PRIMARY KEY, number INTEGER);
 CREATE TABLE scratch.held (goods_id INTEGER PRIMARY KEY, holder INTEGER, times INTEGER);
+CREATE TABLE scratch.forgotten (circ_id INTEGER PRIMARY KEY);
 CREATE TABLE scratch.block (number INTEGER PRIMARY KEY, seconds INTEGER);
 CREATE TABLE scratch.kept (cid TEXT PRIMARY KEY, size INTEGER);
 CREATE TABLE scratch.old_actor AS SELECT * FROM main.actor WHERE 0;

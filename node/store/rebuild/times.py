@@ -28,14 +28,18 @@ _STATEMENTS = (
     f"""
     UPDATE main.circ SET created_at = 0 WHERE created_at > 0 AND id IN (
         SELECT circ_id FROM ({_SEEN.format("max(created_at)", "")}) WHERE created_at < bound - :apart)""",
-    # None was recorded after this moment, nor after a later one of the same goods whose time is known.
+    """INSERT INTO scratch.forgotten SELECT id FROM main.circ WHERE created_at = 0""",
     f"""
-    UPDATE main.circ SET created_at = min(:now, coalesce(held, :now), coalesce(later, :now))
-        FROM ({_HELD}) AS h JOIN (
-            SELECT circ_id, min(bound) AS later FROM ({_SEEN.format("min(nullif(created_at, 0))", "DESC")})
-            WHERE created_at = 0 GROUP BY circ_id) AS s ON s.circ_id = h.circ_id
-        WHERE h.circ_id = id""",
+    UPDATE main.circ SET created_at = min(:now, coalesce(held, :now)) FROM ({_HELD})
+        WHERE circ_id = id AND id IN (SELECT circ_id FROM scratch.forgotten)""",
 )
+_NOT_AFTER_LATER = f"""
+    UPDATE main.circ SET created_at = later FROM (
+        SELECT circ_id, min(bound) AS later FROM ({_SEEN.format("min(created_at)", "DESC")})
+        WHERE circ_id IN (SELECT circ_id FROM scratch.forgotten) GROUP BY circ_id)
+    WHERE circ_id = id AND later < created_at"""
+"""A later circ of the same goods may be older than the block. Repeated, since it may itself have been forgotten, and
+share other goods with the next one."""
 
 
 class Times:
@@ -65,3 +69,5 @@ class Times:
         """
         for statement in _STATEMENTS:
             self._db.execute(statement, {"began": began, "now": now, "apart": CLOCKS_APART_MICROS})
+        while self._db.execute(_NOT_AFTER_LATER).rowcount:
+            pass
