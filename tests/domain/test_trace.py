@@ -28,6 +28,7 @@ def circ(number: int, kind: CircType = CircType.PROCESS, form: Any = None, **val
         "tx_hash": None,
         "times": number,
         "status": CircStatus.SUCCESS,
+        "recorded_at": 0,
     }
     return CircRecord(**{**known, **values})
 
