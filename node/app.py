@@ -15,6 +15,7 @@ from typing import IO
 from node import config as configuration
 from node.api.auth import Tokens
 from node.api.circs import Circs
+from node.api.dispatch import all_rpcs
 from node.api.files import FilesServicer
 from node.api.models import Models
 from node.api.orgs import Orgs
@@ -231,7 +232,8 @@ class Node:
         is_embedded = self._config.chain == EMBEDDED
         endpoint = RpcEndpoint(self._rpc, self._ledger.contract) if is_embedded else None
         once = Once(self._store, seal, clock, submitted)
-        server = Server(self._config.grpc, servicers, tokens, once)
+        rpcs = all_rpcs(servicers, tokens, once)
+        server = Server(self._config.grpc, rpcs)
         try:
             return server, Site(self._config.http, endpoint, files)
         except SetupError:
