@@ -45,7 +45,7 @@ class Rpc:
         self.response_class = message_class(method.output_type)
         if self.name not in NEEDS:
             raise AssertionError(f"rpc {self.name} has no row in the table of roles")
-        self._needs = NEEDS[self.name]
+        self.needs = NEEDS[self.name]
         servicer = next((one for one in servicers if hasattr(one, self.name)), None)
         if servicer is None:
             raise AssertionError(f"rpc {self.name} has no servicer")
@@ -55,7 +55,7 @@ class Rpc:
         self._tokens = tokens
         self._once = once
         # The servicer of an rpc that makes something asks for the Call, and makes it once.
-        self._makes_something = "call" in inspect.signature(self._work).parameters
+        self.makes_something = "call" in inspect.signature(self._work).parameters
 
     def answer(self, asked: Asked) -> Message:
         """The answer of one call; VTraceError is all that it raises. Blocks for as long as the work takes."""
@@ -79,13 +79,13 @@ class Rpc:
 
     def _answer(self, asked: Asked) -> Message:
         caller = None
-        if self._needs is not ANYONE:
+        if self.needs is not ANYONE:
             caller = self._tokens.caller(_first(asked.metadata, "authorization"))
-            require(caller, self._needs, self.name)
+            require(caller, self.needs, self.name)
         given = asked.read()
         arguments: list[Any] = [] if caller is None else [caller]
         arguments.append(Incoming(given, asked.is_there) if self.method.client_streaming else given)
-        if self._makes_something:
+        if self.makes_something:
             key = key_in(asked.metadata)
             call = Call(self.name, key, caller, given, self._servicer.duplicate, self.response_class, self._once)
             arguments.append(call)

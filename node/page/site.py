@@ -8,11 +8,13 @@ import threading
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
 
 from node.config import host_and_port
 from node.errors import SetupError
 from node.flow.files import Files
+from node.page import docs
 from node.page.files import FileEndpoint
 from node.page.rpc import RpcEndpoint
 
@@ -22,9 +24,9 @@ STOP_SECONDS = 3
 
 
 class Site:
-    """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own."""
+    """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own; ``api`` is the protocol."""
 
-    def __init__(self, address: str, rpc: RpcEndpoint | None, files: Files) -> None:
+    def __init__(self, address: str, rpc: RpcEndpoint | None, files: Files, api: ASGIApp) -> None:
         host, port = host_and_port("--http", address)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -32,7 +34,8 @@ class Site:
         except OSError as fault:
             raise SetupError(f"--http {address}: {fault.strerror}; is another node running?") from fault
         self.port = int(self._socket.getsockname()[1])
-        routes = [Route("/ipfs/{cid:path}", FileEndpoint(files).answer, methods=["GET", "HEAD"])]
+        routes: list[BaseRoute] = [Route("/ipfs/{cid:path}", FileEndpoint(files).answer, methods=["GET", "HEAD"])]
+        routes += [Mount("/api", api), Route("/openapi.json", api), *docs.routes()]
         if rpc is not None:
             routes.append(Route("/rpc", rpc.answer, methods=["POST"]))
         config = uvicorn.Config(

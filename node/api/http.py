@@ -1,0 +1,297 @@
+"""HTTP for partners: every rpc at its google.api.http route, as an ASGI application.
+
+A request goes the way of a gRPC call (Rpc): the same authentication, limits and errors. Answers and refusals are JSON
+in protobuf's mapping, a refusal a google.rpc.Status with the HTTP status that google.rpc.Code names for its code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from concurrent import futures
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf import json_format
+
+from node.api import http_upload, protojson, transcode
+from node.api.dispatch import Asked, Rpc
+from node.api.status import to_status
+from node.api.streams import BrokenStream
+from node.errors import Reason, Status, VTraceError, invalid, shown
+from node.wire.vtrace.v1 import service_pb2 as wire
+
+BODY_BYTES_MAX = 4 * 1024 * 1024
+BODY_SECONDS_MAX = 30
+ANSWER_SECONDS_MAX = 60
+REQUESTS_MAX = 128
+THREADS = 16
+RETRY_SECONDS = 1
+JSON_TYPE = "application/json"
+DOCUMENT_PATH = "/openapi.json"
+
+HTTP_STATUS = {
+    Status.INVALID_ARGUMENT: 400,
+    Status.FAILED_PRECONDITION: 400,
+    Status.UNAUTHENTICATED: 401,
+    Status.PERMISSION_DENIED: 403,
+    Status.NOT_FOUND: 404,
+    Status.ALREADY_EXISTS: 409,
+    Status.RESOURCE_EXHAUSTED: 429,
+    Status.CANCELLED: 499,
+    Status.INTERNAL: 500,
+    Status.UNIMPLEMENTED: 501,
+    Status.UNAVAILABLE: 503,
+    Status.DEADLINE_EXCEEDED: 504,
+}
+"""gRPC status → HTTP status, as google/rpc/code.proto says."""
+
+_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+)
+_METADATA = (b"authorization", b"idempotency-key")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """A request that HTTP itself refuses, with a status of its own."""
+
+    def __init__(self, status: int, fault: VTraceError, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(fault.message)
+        self.status = status
+        self.fault = fault
+        self.headers = headers
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back."""
+
+    body: bytes
+    status: int = 200
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+class HttpApi:
+    """The ASGI application. ``document`` is what /openapi.json says."""
+
+    def __init__(self, rpcs: Sequence[Rpc], document: bytes) -> None:
+        self._rpcs = {rpc.method.full_name: rpc for rpc in rpcs}
+        self._routes = transcode.Routes(rpc.method for rpc in rpcs)
+        self._document = document
+        self._places = threading.BoundedSemaphore(REQUESTS_MAX)
+        self._threads = futures.ThreadPoolExecutor(THREADS, thread_name_prefix="http-rpc")
+        self._running: set[futures.Future[bytes]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One HTTP request."""
+        incoming = Incoming(scope, receive)
+        if scope["path"] == DOCUMENT_PATH:
+            answer = self._described(incoming)
+        elif not self._places.acquire(blocking=False):
+            busy = f"{REQUESTS_MAX} requests are under way: try again in a moment"
+            answer = _refusal(
+                VTraceError(Reason.SERVICE_OFFLINE, busy, status=Status.RESOURCE_EXHAUSTED, retry_seconds=RETRY_SECONDS)
+            )
+        else:
+            try:
+                answer = await self._answer(incoming)
+            finally:
+                self._places.release()
+        headers = [
+            (b"content-type", JSON_TYPE.encode()),
+            (b"content-length", str(len(answer.body)).encode()),
+            *_HEADERS,
+            *answer.headers,
+        ]
+        if not incoming.ended:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if incoming.method == "HEAD" else answer.body})
+
+    def stop(self, grace_seconds: float) -> None:
+        """Begin no more calls, and wait for those under way within the grace."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        futures.wait(set(self._running), grace_seconds)
+
+    def _described(self, incoming: Incoming) -> Answer:
+        if incoming.method in ("GET", "HEAD"):
+            return Answer(self._document)
+        return _refused(_wrong_method(incoming, ["GET", "HEAD"]))
+
+    async def _answer(self, incoming: Incoming) -> Answer:
+        try:
+            found = self._routes.find(incoming.method, incoming.raw_path)
+            if found is None:
+                raise self._no_route(incoming)
+            route, segments = found
+            rpc = self._rpcs[route.method.full_name]
+            if route.method.client_streaming:
+                asked = _streamed(rpc, incoming)
+                return Answer(await self._worked(rpc, asked, None))
+            asked = await _whole(rpc, route, segments, incoming)
+            return Answer(await self._worked(rpc, asked, ANSWER_SECONDS_MAX))
+        except VTraceError as fault:
+            return _refusal(fault)
+        except Refused as refused:
+            return _refused(refused)
+
+    def _no_route(self, incoming: Incoming) -> Refused:
+        methods = self._routes.methods(incoming.raw_path)
+        if methods:
+            return _wrong_method(incoming, methods)
+        message = f"{shown(incoming.raw_path)} is no route here; {DOCUMENT_PATH} has them all"
+        return Refused(404, VTraceError(Reason.SERVICE_OFFLINE, message, status=Status.UNIMPLEMENTED))
+
+    async def _worked(self, rpc: Rpc, asked: Asked, seconds: float | None) -> bytes:
+        work = self._threads.submit(lambda: protojson.to_json(rpc.answer(asked)))
+        self._running.add(work)
+        work.add_done_callback(self._running.discard)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(work), seconds)
+        except TimeoutError:
+            late = f"{rpc.name}: no answer within {seconds} s; it may still be done: ask again with its Idempotency-Key"
+            raise VTraceError(Reason.SERVICE_OFFLINE, late, status=Status.DEADLINE_EXCEEDED) from None
+
+
+class Incoming:
+    """One request as it comes. ``ended`` tells whether all of its body was read."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.method: str = scope["method"]
+        self.raw_path: str = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
+        self.query: bytes = scope["query_string"]
+        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._receive = receive
+        self._loop = asyncio.get_running_loop()
+        self._gone = threading.Event()
+        self.ended = not any(name in (b"content-length", b"transfer-encoding") for name, _ in self._headers)
+
+    def header(self, wanted: bytes) -> str:
+        """A header's first value, or empty."""
+        return next((value.decode("latin-1") for name, value in self._headers if name == wanted), "")
+
+    def metadata(self) -> list[tuple[str, str]]:
+        """What the call's metadata would be over gRPC."""
+        return [(name.decode(), value.decode("latin-1")) for name, value in self._headers if name in _METADATA]
+
+    def is_there(self) -> bool:
+        """Whether the client still waits for the answer."""
+        return not self._gone.is_set()
+
+    async def body(self) -> bytes:
+        """All of the body, within bounds of bytes and time."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS_MAX):
+                async for piece in self._pieces():
+                    body += piece
+                    if len(body) > BODY_BYTES_MAX:
+                        raise Refused(413, invalid("body", "larger", f"at most {BODY_BYTES_MAX} bytes"))
+        except TimeoutError:
+            late = f"body: not whole within {BODY_SECONDS_MAX} s"
+            raise Refused(408, VTraceError(Reason.INVALID_PARAMS, late, status=Status.DEADLINE_EXCEEDED)) from None
+        except BrokenStream:
+            gone = "body: broken before its end"
+            raise VTraceError(Reason.INVALID_PARAMS, gone, status=Status.CANCELLED) from None
+        return bytes(body)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body, piece by piece, for a thread that may wait; BrokenStream if the client goes away in the middle."""
+        pieces = aiter(self._pieces())
+
+        async def following() -> bytes | None:
+            return await anext(pieces, None)
+
+        while (piece := self._in_loop(following())) is not None:
+            yield piece
+        asyncio.run_coroutine_threadsafe(self._watch(), self._loop)
+
+    def _in_loop(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _pieces(self) -> Any:
+        while True:
+            event = await self._receive()
+            if event["type"] == "http.disconnect":
+                self._gone.set()
+                raise BrokenStream
+            if event.get("body"):
+                yield event["body"]
+            if not event.get("more_body"):
+                self.ended = True
+                return
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone.set()
+
+
+async def _whole(rpc: Rpc, route: transcode.Route, segments: list[str], incoming: Incoming) -> Asked:
+    """A call whose request is in the path, the query and a body of JSON."""
+    body = await incoming.body()
+    if body and route.body is not None:
+        _hold_json(incoming)
+
+    def read() -> Any:
+        message = rpc.request_class()
+        transcode.request(route, message, segments, incoming.query, (lambda: protojson.parse(body)) if body else None)
+        return message
+
+    return Asked(read, incoming.metadata(), incoming.is_there)
+
+
+def _streamed(rpc: Rpc, incoming: Incoming) -> Asked:
+    """A call whose messages come one after the other."""
+    header = incoming.header(b"content-type")
+    kind, parameters = http_upload.media_type(header)
+
+    def read() -> Iterator[Any]:
+        if kind == http_upload.JSON:
+            return http_upload.json_array(rpc.request_class, incoming.pieces(), BODY_BYTES_MAX)
+        said = transcode.parameters(incoming.query)
+        if kind == http_upload.FORM:
+            return http_upload.form(incoming.pieces(), parameters.get("boundary", ""), said)
+        return http_upload.plain(incoming.pieces(), header if kind not in http_upload.UNTYPED else "", said)
+
+    if kind != http_upload.JSON and rpc.request_class is not wire.UploadRequest:
+        _hold_json(incoming)
+    return Asked(read, incoming.metadata(), incoming.is_there)
+
+
+def _hold_json(incoming: Incoming) -> None:
+    header = incoming.header(b"content-type")
+    kind, parameters = http_upload.media_type(header)
+    is_json = kind == JSON_TYPE or (kind.startswith("application/") and kind.endswith("+json"))
+    if header and not (is_json and parameters.get("charset", "utf-8").lower() == "utf-8"):
+        raise Refused(415, invalid("content-type", header, f"{JSON_TYPE}, in UTF-8"))
+
+
+def _wrong_method(incoming: Incoming, methods: list[str]) -> Refused:
+    message = f"{incoming.method} {shown(incoming.raw_path)}: want {' or '.join(methods)}"
+    fault = VTraceError(Reason.SERVICE_OFFLINE, message, status=Status.UNIMPLEMENTED)
+    return Refused(405, fault, (b"allow", ", ".join(methods).encode()))
+
+
+def _refused(refused: Refused) -> Answer:
+    return _refusal(refused.fault, refused.status, *refused.headers)
+
+
+def _refusal(fault: VTraceError, status: int | None = None, *headers: tuple[bytes, bytes]) -> Answer:
+    more = list(headers)
+    if fault.status is Status.UNAUTHENTICATED:
+        more.append((b"www-authenticate", b'Bearer realm="vtrace"'))
+    if fault.retry_seconds is not None:
+        more.append((b"retry-after", str(fault.retry_seconds).encode()))
+    body = json_format.MessageToJson(to_status(fault), indent=None, ensure_ascii=False)
+    return Answer(body.encode(), status or HTTP_STATUS[fault.status], more)
