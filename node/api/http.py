@@ -14,8 +14,6 @@ from concurrent import futures
 from dataclasses import dataclass, field
 from typing import Any
 
-from google.protobuf import json_format
-
 from node.api import http_upload, protojson, transcode
 from node.api.dispatch import Asked, Rpc
 from node.api.status import to_status
@@ -293,5 +291,4 @@ def _refusal(fault: VTraceError, status: int | None = None, *headers: tuple[byte
         more.append((b"www-authenticate", b'Bearer realm="vtrace"'))
     if fault.retry_seconds is not None:
         more.append((b"retry-after", str(fault.retry_seconds).encode()))
-    body = json_format.MessageToJson(to_status(fault), indent=None, ensure_ascii=False)
-    return Answer(body.encode(), status or HTTP_STATUS[fault.status], more)
+    return Answer(protojson.to_json(to_status(fault)), status or HTTP_STATUS[fault.status], more)

@@ -18,7 +18,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from node.errors import VTraceError, invalid
+from node.errors import VTraceError, invalid, shown
 
 DEPTH_MAX = 32
 FLOAT_MAX = 3.4028235677973366e38
@@ -84,7 +84,8 @@ def fill(message: Message, value: Any, at: str = "", depth: int = 1) -> None:
         field = fields.get(name)
         if field is None:
             known = ", ".join(one.json_name for one in message.DESCRIPTOR.fields) or "none, it is empty"
-            raise invalid(where, "unknown", f"a field of {message.DESCRIPTOR.full_name}: {known}")
+            unknown = f"{at}.{shown(name)}" if at else shown(name)
+            raise invalid(unknown, "unknown", f"a field of {message.DESCRIPTOR.full_name}: {known}")
         if given is None and not _takes_null(field):
             continue
         place = field.containing_oneof or field
@@ -126,7 +127,7 @@ def names(descriptor: Any) -> dict[str, Any]:
 def _fill_map(target: Any, field: Any, value: dict[str, Any], at: str, depth: int) -> None:
     key_field, value_field = field.message_type.fields_by_name["key"], field.message_type.fields_by_name["value"]
     for text, one in value.items():
-        where = f"{at}.{text}"
+        where = f"{at}.{shown(text)}"
         given: Any = {"true": True, "false": False}.get(text, text) if key_field.type == _F.TYPE_BOOL else text
         key = _scalar(key_field, given, where)
         if key in target:
@@ -234,7 +235,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise invalid("body", f"the name {twice} twice in an object", "each name once")
+        raise invalid("body", f"the name {shown(twice)} twice in an object", "each name once")
     return made
 
 
@@ -243,7 +244,7 @@ def _no_constant(text: str) -> Any:
 
 
 def _too_deep(at: str) -> VTraceError:
-    return invalid(at or "body", "deeper", f"at most {DEPTH_MAX} levels of objects and arrays")
+    return invalid(shown(at or "body"), "deeper", f"at most {DEPTH_MAX} levels of objects and arrays")
 
 
 def _told(value: Any) -> str:

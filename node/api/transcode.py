@@ -17,7 +17,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from node.api import protojson
-from node.errors import invalid
+from node.errors import invalid, shown
 
 ANY, REST = "*", "**"
 PARAMETERS_MAX = 1_000
@@ -135,7 +135,7 @@ def request(route: Route, message: Message, segments: list[str], query: bytes, b
     for name, value in parameters(query):
         fields = field_path(message.DESCRIPTOR, name)
         if fields is None:
-            raise invalid(name, "unknown", f"a field of {message.DESCRIPTOR.full_name}")
+            raise invalid(shown(name), "unknown", f"a field of {message.DESCRIPTOR.full_name}")
         bindings.setdefault(fields, []).append(value)
     for fields, values in bindings.items():
         _bind(message, fields, values)
@@ -224,4 +224,4 @@ def _decoded(text: str, name: str) -> str:
     try:
         return unquote_to_bytes(text.encode("latin-1")).decode("utf-8")
     except UnicodeDecodeError:
-        raise invalid(name, text, "UTF-8, percent-encoded") from None
+        raise invalid(shown(name), text, "UTF-8, percent-encoded") from None
