@@ -3,14 +3,13 @@
 
 The generated modules live under node.wire, while everything on the wire keeps its own name: the file
 vtrace/v1/service.proto becomes the module node.wire.vtrace.v1.service_pb2, and its descriptor is still
-called vtrace/v1/service.proto. Beside them comments.json keeps the comments. Needs the development dependencies
+called vtrace/v1/service.proto. Beside them comments.py keeps the comments. Needs the development dependencies
 (grpcio-tools) as they are locked: another version of them writes other files.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 import tempfile
@@ -32,7 +31,7 @@ from grpc_tools import protoc
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "node.wire"
 COMMAND = "scripts/gen_proto.py"
-COMMENTS = "comments.json"
+COMMENTS = "comments.py"
 INCLUDES = (
     Path(google.api.annotations_pb2.__file__).parents[2],  # google/api
     Path(grpc_tools.__file__).parent / "_proto",  # google/protobuf
@@ -81,7 +80,8 @@ def generate(proto: Path) -> dict[str, bytes]:
     wanted = {path: header(path.rpartition("_pb2")[0] + ".proto") + moved(text) for path, text in texts.items()}
     packages = {parent for path in texts for parent in Path(path).parents}
     wanted |= {(package / "__init__.py").as_posix(): header() for package in packages}
-    wanted[COMMENTS] = json.dumps(comments(files), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+    lines = [f"    {name!r}: {text!r}," for name, text in sorted(comments(files).items())]
+    wanted[COMMENTS] = "\n".join([header() + "COMMENTS: dict[str, str] = {", *lines, "}"]) + "\n"
     return {path: text.encode() for path, text in sorted(wanted.items())}
 
 

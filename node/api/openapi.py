@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from node import __version__, wire
+from node import __version__
 from node.api import protojson, transcode
 from node.api.auth import ANYONE
 from node.api.dispatch import Rpc
 from node.domain import limits
+from node.wire.comments import COMMENTS
 
-COMMENTS = "comments.json"
 STATUS = "google.rpc.Status"
 KEY_HEADER = "Idempotency-Key"
 
@@ -94,7 +93,6 @@ class _Document:
 
     def __init__(self, rpcs: Sequence[Rpc]) -> None:
         self._rpcs = rpcs
-        self._comments: dict[str, str] = json.loads(resources.files(wire).joinpath(COMMENTS).read_text("utf-8"))
         self._schemas: dict[str, Any] = {STATUS: _STATUS_SCHEMA}
 
     def whole(self) -> dict[str, Any]:
@@ -219,7 +217,7 @@ class _Document:
         return {"$ref": f"#/components/schemas/{enum.full_name}"}
 
     def _comment(self, full_name: str) -> str:
-        return self._comments.get(full_name, "")
+        return COMMENTS.get(full_name, "")
 
 
 _ABOUT = """What a VTrace node does, over HTTP: every rpc of the protocol at its route, with JSON in protobuf's mapping.
