@@ -51,7 +51,7 @@ _SCALARS: dict[int, dict[str, Any]] = {
     _F.TYPE_BYTES: {
         "type": "string",
         "contentEncoding": "base64",
-        "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+        "pattern": _BASE64,
     },
     _F.TYPE_BOOL: {"type": "boolean"},
     _F.TYPE_FLOAT: {"type": ["number", "string"], "format": "float"},

