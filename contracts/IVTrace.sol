@@ -188,6 +188,8 @@ interface IVTrace {
         uint32 operator,
         uint32 to,
         bytes32 formDigest,
+        // Named as the field that is signed, which nothing here can confuse with the function.
+        // slither-disable-next-line shadowing-local
         uint256 version,
         bytes calldata signature
     ) external;

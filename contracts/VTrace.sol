@@ -4,16 +4,17 @@ pragma solidity ^0.8.28;
 import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
+import {Custody} from "./Custody.sol";
 import {IVTrace} from "./IVTrace.sol";
 
 /// @title VTrace
 /// @notice See {IVTrace}, which states the rules.
-/// @dev Batches are runs of neighbouring goods, so eight goods share a storage word: goods `id` is lane `id % 8` of
-/// word `id / 8`, and a lane's 32 bits are 12 bits of `times` above 20 bits of holder. All lanes of a word are
-/// compared, summed and stepped at once; only a word that breaks a rule, or that mixes held and unheld goods, is
-/// looked at lane by lane.
-contract VTrace is IVTrace, AccessControl, EIP712 {
+/// @dev {Custody} keeps the goods. Assembly is for what every circ pays: it reads calldata and storage, and hashes, without
+/// the copies, checks and memory that Solidity would add.
+// slither-disable-start assembly
+contract VTrace is IVTrace, Custody, AccessControl, EIP712 {
     struct Actor {
         address account;
         uint8 rights;
@@ -34,44 +35,33 @@ contract VTrace is IVTrace, AccessControl, EIP712 {
     bytes32 private constant ACCOUNT_TYPEHASH = keccak256("Account(uint32 actor,address account)");
 
     uint8 private constant PRODUCE = 0;
-    uint8 private constant PROCESS = 1;
     uint8 private constant TRANSFER = 3;
     uint8 private constant EXAM = 4;
 
     uint8 private constant RIGHT_CIRCULATE = 1;
     uint8 private constant RIGHT_PRODUCE = 2;
-    uint8 private constant RIGHT_EXAMINE = 4;
-    uint8 private constant RIGHTS_ALL = RIGHT_CIRCULATE | RIGHT_PRODUCE | RIGHT_EXAMINE;
+    uint8 private constant RIGHTS_ALL = 7;
 
-    uint32 private constant GOODS_ID_MAX = 2 ** 31 - 1;
-    uint32 private constant ACTOR_MAX = 2 ** 20 - 1;
-    uint256 private constant TIMES_MAX = 2 ** 12 - 1;
-    /// @dev How many circs goods can have had for an exam by another than the holder to be taken.
-    uint256 private constant EXAM_TIMES_MAX = 3 * 2 ** 10;
+    /// @dev All bits but the rights that a circ needs, 16 for each kind, EXAM to PRODUCE: 8 if the receiver is the
+    /// operator, 8 if it is another. None where there is no such circ.
+    uint256 private constant SPARED = 0xfe00_00fe_0000_fe00_fcfc;
 
-    uint256 private constant LANE_BITS = 32;
-    uint256 private constant HOLDER_BITS = 20;
-    uint256 private constant TIMES_BITS = 12;
+    uint256 private constant GOODS_ID_END = 2 ** 31;
 
-    /// @dev A 1 at the bottom of each of the eight lanes. A lane's value times this is the value in every lane.
-    uint256 private constant EACH = 0x0000000100000001000000010000000100000001000000010000000100000001;
-    uint256 private constant EACH_HOLDER = EACH * ACTOR_MAX;
-    uint256 private constant EACH_TIMES = EACH * TIMES_MAX;
-    /// @dev The bit that a lane's shifted-down `times` reaches only by passing its maximum.
-    uint256 private constant EACH_OVERFLOW = EACH << TIMES_BITS;
-    /// @dev What a lane's shifted-down `times` passes its maximum by, if and only if it has reached EXAM_TIMES_MAX.
-    uint256 private constant EACH_EXAM_REST = EACH * (TIMES_MAX + 1 - EXAM_TIMES_MAX);
-    uint256 private constant EACH_STEP = EACH << HOLDER_BITS;
+    /// @dev The EIP-712 domain separator and the chain that it is for; a fork of the chain has another.
+    bytes32 private immutable _domain;
+    uint256 private immutable _domainChainId;
 
     uint32 private _actors;
-    mapping(uint32 actor => Actor) private _actorOf;
     mapping(bytes32 nameDigest => uint32 actor) private _actorNamed;
-    /// @dev Last, because it fills 2^28 slots in a row: a word's slot needs no hash.
-    uint256[2 ** 28] private _words;
+    /// @dev As long as the numbers of actors can be, so that to find a slot takes neither hash nor check.
+    Actor[2 ** 32] private _actorOf;
 
     /// @param admin Gets DEFAULT_ADMIN_ROLE, which grants and revokes roles.
     /// @param registrar Gets REGISTRAR_ROLE.
     constructor(address admin, address registrar) EIP712(NAME, VERSION) {
+        _domain = _domainSeparatorV4();
+        _domainChainId = block.chainid;
         _grantRole(DEFAULT_ADMIN_ROLE, admin);
         _grantRole(REGISTRAR_ROLE, registrar);
     }
@@ -116,7 +106,11 @@ contract VTrace is IVTrace, AccessControl, EIP712 {
         bool sovereign = present.sovereign || possession.length != 0;
         if (sovereign) {
             bytes32 message = keccak256(abi.encode(ACCOUNT_TYPEHASH, actor, account));
-            _checkSignature(actor, account, message, possession);
+            bytes32 digest = _hashTypedDataV4(message);
+            // Whatever is wrong with a signature, it is nobody's.
+            // slither-disable-next-line unused-return
+            (address signer,,) = ECDSA.tryRecoverCalldata(digest, possession);
+            if (signer != account) _checkWallet(actor, account, digest, possession);
         }
         _actorOf[actor] = Actor({account: account, rights: present.rights, sovereign: sovereign});
         emit AccountChanged(actor, account, sovereign);
@@ -128,24 +122,21 @@ contract VTrace is IVTrace, AccessControl, EIP712 {
         uint8 circType,
         uint32 operator,
         uint32 to,
-        bytes32 formDigest,
+        bytes32,
         uint256 version_,
         bytes calldata signature
     ) external {
         bytes32 goodsHash = _hashGoods(goods);
-        (address account, uint8 rights) = _checkParties(circType, operator, to);
-        bytes32 message = _hashCirc(goodsHash, circType, operator, to, formDigest, version_);
-        _checkSignature(operator, account, message, signature);
-        uint256 times = _step(goods, circType, operator, to, rights);
+        uint256 actor = _checkParties(circType, operator, to);
+        _checkSignature(operator, actor, _hashCirc(goodsHash), signature);
+        uint256 times = _step(goods, operator, to, _othersOf(circType, actor >> 160));
         if (times != version_) revert WrongVersion(version_, times);
-        _emitCirculated(goods, circType, operator, to, formDigest, version_);
+        _emitCirculated(goods, circType, operator, to);
     }
 
     /// @inheritdoc IVTrace
     function goodsOf(uint32 goodsId) external view returns (uint32 holder, uint32 times) {
-        if (goodsId > GOODS_ID_MAX) return (0, 0);
-        uint256 lane = _words[goodsId / 8] >> (goodsId % 8 * LANE_BITS);
-        return (uint32(lane & ACTOR_MAX), uint32((lane >> HOLDER_BITS) & TIMES_MAX));
+        return _custodyOf(goodsId);
     }
 
     /// @inheritdoc IVTrace
@@ -171,199 +162,138 @@ contract VTrace is IVTrace, AccessControl, EIP712 {
 
     /// @dev Rule 1, and the EIP-712 hash of the ranges: that of their hashes, one after the other.
     function _hashGoods(Range[] calldata goods) private pure returns (bytes32 goodsHash) {
-        if (goods.length == 0) revert NoGoods();
-        uint256 scratch;
-        uint256 hashes;
         bytes32 typeHash = RANGE_TYPEHASH;
+        uint256 refused;
         assembly ("memory-safe") {
-            scratch := mload(0x40)
-            hashes := add(scratch, 0x60)
-            mstore(scratch, typeHash)
-        }
-        uint256 end = 1;
-        for (uint256 i = 0; i < goods.length; ++i) {
-            Range calldata range = goods[i];
-            uint256 first = range.first;
-            uint256 count = range.count;
-            unchecked {
-                if (count == 0) revert EmptyRange(i);
-                if (first == 0 || first + count - 1 > GOODS_ID_MAX) {
-                    revert GoodsIdOutOfBounds(i, uint32(first), uint32(count));
+            // A range is hashed at the bottom of the memory, and the pointer there put back afterwards.
+            let free := mload(0x40)
+            let hash := free
+            let range := goods.offset
+            let rangesEnd := add(range, shl(6, goods.length))
+            let end := 1
+            let broken := iszero(goods.length)
+            mstore(0, typeHash)
+            for {} 1 {} {
+                // The types of a range need no check of their own: its bounds are within them.
+                calldatacopy(0x20, range, 0x40)
+                let first := mload(0x20)
+                let next := add(first, mload(0x40))
+                broken := or(broken, or(lt(first, end), or(iszero(gt(next, first)), gt(next, GOODS_ID_END))))
+                if broken {
+                    refused := range
+                    break
                 }
-                if (first < end) revert RangesNotAscending(i);
-                end = first + count;
+                mstore(hash, keccak256(0, 0x60))
+                hash := add(hash, 0x20)
+                range := add(range, 0x40)
+                end := next
+                if eq(range, rangesEnd) { break }
             }
-            // The memory behind the free pointer is used without being taken: nothing is allocated before the end.
-            assembly ("memory-safe") {
-                mstore(add(scratch, 0x20), first)
-                mstore(add(scratch, 0x40), count)
-                mstore(add(hashes, mul(i, 0x20)), keccak256(scratch, 0x60))
-            }
+            goodsHash := keccak256(free, sub(hash, free))
+            mstore(0x40, free)
         }
+        if (refused != 0) _refuseRange(goods, refused);
+    }
+
+    /// @dev Which part of rule 1 the range at `range` in the calldata breaks.
+    function _refuseRange(Range[] calldata goods, uint256 range) private pure {
+        if (goods.length == 0) revert NoGoods();
+        uint256 i;
         assembly ("memory-safe") {
-            goodsHash := keccak256(hashes, mul(goods.length, 0x20))
+            i := div(sub(range, goods.offset), 0x40)
+        }
+        (uint256 first, uint256 count) = (goods[i].first, goods[i].count);
+        if (count == 0) revert EmptyRange(i);
+        if (first == 0 || first + count > GOODS_ID_END) revert GoodsIdOutOfBounds(i, uint32(first), uint32(count));
+        revert RangesNotAscending(i);
+    }
+
+    /// @dev Rules 2 to 5. Returns the operator's slot: its account, its rights above that.
+    function _checkParties(uint256 circType, uint256 operator, uint256 to) private view returns (uint256 actor) {
+        uint256 entry;
+        assembly ("memory-safe") {
+            actor := sload(add(_actorOf.slot, operator))
+            entry := add(mul(circType, 16), mul(eq(to, operator), 8))
+        }
+        if ((actor >> 160 | SPARED >> entry) & 0xff != 0xff) {
+            _refuseParties(uint8(circType), uint32(operator), uint32(to), actor);
+        }
+        // Numbers are given in order: up to the operator's all are taken, and only one above it must be looked up.
+        if (to > operator) {
+            uint256 receiver;
+            assembly ("memory-safe") {
+                receiver := sload(add(_actorOf.slot, to))
+            }
+            if (receiver == 0) revert UnknownActor(uint32(to));
+        } else if (to == 0) {
+            revert UnknownActor(0);
         }
     }
 
-    /// @dev The EIP-712 hash of a circ, `keccak256(abi.encode(…))` without taking memory.
-    function _hashCirc(
-        bytes32 goodsHash,
-        uint8 circType,
-        uint32 operator,
-        uint32 to,
-        bytes32 formDigest,
-        uint256 version_
-    ) private pure returns (bytes32 hash) {
+    /// @dev Which of rules 2 to 4 is broken.
+    function _refuseParties(uint8 circType, uint32 operator, uint32 to, uint256 actor) private pure {
+        if (circType > EXAM || circType == 2) revert UnknownCircType(circType);
+        if (actor == 0) revert UnknownActor(operator);
+        if (actor >> 160 & RIGHT_CIRCULATE == 0) revert ActorDisabled(operator);
+        if (circType == PRODUCE) revert MissingRight(operator, RIGHT_PRODUCE);
+        if (circType == TRANSFER) revert TransferToSelf(operator);
+        revert WrongReceiver(to, operator);
+    }
+
+    /// @dev The EIP-712 hash of the circ that {circulate} was called with: its values stand in the calldata, checked by
+    /// the decoder, in the order of the type.
+    function _hashCirc(bytes32 goodsHash) private pure returns (bytes32 hash) {
         bytes32 typeHash = CIRC_TYPEHASH;
         assembly ("memory-safe") {
             let data := mload(0x40)
             mstore(data, typeHash)
             mstore(add(data, 0x20), goodsHash)
-            mstore(add(data, 0x40), circType)
-            mstore(add(data, 0x60), operator)
-            mstore(add(data, 0x80), to)
-            mstore(add(data, 0xa0), formDigest)
-            mstore(add(data, 0xc0), version_)
+            calldatacopy(add(data, 0x40), 0x24, 0xa0)
             hash := keccak256(data, 0xe0)
         }
     }
 
-    /// @dev Rules 2 to 5. Returns the operator's account and rights.
-    function _checkParties(uint8 circType, uint32 operator, uint32 to)
-        private
-        view
-        returns (address account, uint8 rights)
-    {
-        if (circType > EXAM || circType == 2) revert UnknownCircType(circType);
-        Actor storage actor = _actorOf[operator];
-        (account, rights) = (actor.account, actor.rights);
-        if (account == address(0)) revert UnknownActor(operator);
-        if (rights & RIGHT_CIRCULATE == 0) revert ActorDisabled(operator);
-        if (circType == PRODUCE) {
-            if (rights & RIGHT_PRODUCE == 0) revert MissingRight(operator, RIGHT_PRODUCE);
-        } else if (circType == TRANSFER) {
-            if (to == operator) revert TransferToSelf(operator);
-        } else {
-            if (to != operator) revert WrongReceiver(to, operator);
+    /// @dev Rule 6. An account's own key is tried first: it is the usual case, and to ask whether the account is a
+    /// contract costs as much as to recover the key.
+    function _checkSignature(uint32 operator, uint256 actor, bytes32 message, bytes calldata signature) private view {
+        bytes32 domain = block.chainid == _domainChainId ? _domain : _domainSeparatorV4();
+        bytes32 digest = MessageHashUtils.toTypedDataHash(domain, message);
+        bytes32 r;
+        bytes32 s;
+        uint8 v;
+        assembly ("memory-safe") {
+            r := calldataload(signature.offset)
+            s := calldataload(add(signature.offset, 0x20))
+            v := byte(0, calldataload(add(signature.offset, 0x40)))
         }
-        // Numbers are given in order: up to the operator's all are taken, and only one above it must be looked up.
-        if (to == 0 || (to > operator && _actorOf[to].account == address(0))) revert UnknownActor(to);
+        // Whatever is wrong with a signature, it is nobody's, and no account is zero.
+        // slither-disable-next-line unused-return
+        (address signer,,) = ECDSA.tryRecover(digest, v, r, s);
+        // Two comparisons at once; ^ is not meant as a power.
+        // slither-disable-next-line incorrect-exp
+        if ((uint160(signer) ^ actor) << 96 | signature.length ^ 65 != 0) {
+            _checkWallet(operator, address(uint160(actor)), digest, signature);
+        }
     }
 
-    /// @dev Rule 6, and the proof of possession. An account's own key is tried first: it is the usual case, and to
-    /// ask whether the account is a contract costs as much as to recover the key.
-    function _checkSignature(uint32 actor, address account, bytes32 message, bytes calldata signature) private view {
-        bytes32 digest = _hashTypedDataV4(message);
-        (address signer, ECDSA.RecoverError err,) = ECDSA.tryRecoverCalldata(digest, signature);
-        if (err == ECDSA.RecoverError.NoError && signer == account) return;
-        if (!SignatureChecker.isValidERC1271SignatureNow(account, digest, signature)) revert BadSignature(actor, account);
-    }
-
-    /// @dev Rule 7, and the new state of all the goods. Returns the sum of their `times` before.
-    function _step(Range[] calldata goods, uint8 circType, uint32 operator, uint32 to, uint8 rights)
-        private
-        returns (uint256 times)
-    {
-        bool anyHolder = circType == EXAM && rights & RIGHT_EXAMINE != 0;
-        bool unheldToo = circType == PRODUCE;
-        // For all lanes at once: the holder to find, the bits to clear and what to add.
-        uint256 held = operator * EACH;
-        uint256 cleared = circType == EXAM ? 0 : EACH_HOLDER;
-        uint256 added = EACH_STEP + (circType == EXAM ? 0 : to * EACH);
-        uint256 words;
-        assembly {
-            words := _words.slot
-        }
-        unchecked {
-            for (uint256 i = 0; i < goods.length; ++i) {
-                uint256 id;
-                uint256 end;
-                // As goods[i], whose bounds and types rule 1 has checked.
-                assembly ("memory-safe") {
-                    let range := add(goods.offset, mul(i, 0x40))
-                    id := calldataload(range)
-                    end := add(id, calldataload(add(range, 0x20)))
-                }
-                while (id < end) {
-                    // The lanes of this word that the range covers.
-                    uint256 lane = id % 8;
-                    uint256 count = 8 - lane;
-                    if (count > end - id) count = end - id;
-                    uint256 mask = ((1 << (count * LANE_BITS)) - 1) << (lane * LANE_BITS);
-
-                    uint256 slot = words + id / 8;
-                    uint256 word;
-                    assembly {
-                        word := sload(slot)
-                    }
-                    uint256 lanes = word & mask;
-                    uint256 counts = (lanes >> HOLDER_BITS) & EACH_TIMES;
-                    uint256 foreign = (lanes ^ (held & mask)) & EACH_HOLDER;
-                    uint256 broken = (counts + EACH) & EACH_OVERFLOW;
-                    if (anyHolder) {
-                        // A holder plus its maximum reaches the bit above it unless it is 0: so nobody's goods are
-                        // found, and with the holders compared, those that another holds.
-                        broken |= ~((lanes & EACH_HOLDER) + EACH_HOLDER) & EACH_STEP & mask;
-                        broken |= ((foreign + EACH_HOLDER) >> (HOLDER_BITS - TIMES_BITS)) & (counts + EACH_EXAM_REST)
-                            & EACH_OVERFLOW;
-                    } else {
-                        broken |= foreign;
-                    }
-                    // Goods that no circ has named are what most circs that produce find; they break nothing.
-                    if (broken != 0 && !(unheldToo && lanes == 0)) {
-                        _checkLanes(word, id, count, operator, anyHolder, unheldToo);
-                    }
-                    // The product's top lane is the sum of all lanes; it is below 2^15.
-                    times += (counts * EACH) >> (7 * LANE_BITS);
-                    // No lane carries into the next: its holder was cleared or stays, its times are below the limit.
-                    word = word - (lanes & cleared) + (added & mask);
-                    assembly {
-                        sstore(slot, word)
-                    }
-                    id += count;
-                }
-            }
-        }
+    /// @dev Rule 6 where the account is a contract (EIP-1271), or its signature is wrong.
+    function _checkWallet(uint32 actor, address account, bytes32 digest, bytes calldata signature) private view {
+        if (SignatureChecker.isValidERC1271SignatureNow(account, digest, signature)) return;
+        revert BadSignature(actor, account);
     }
 
     /// @dev `emit Circulated(…)`, without looking at the goods once more: rule 1 has, so their calldata is copied.
-    function _emitCirculated(
-        Range[] calldata goods,
-        uint8 circType,
-        uint32 operator,
-        uint32 to,
-        bytes32 formDigest,
-        uint256 version_
-    ) private {
+    function _emitCirculated(Range[] calldata goods, uint256 circType, uint256 operator, uint256 to) private {
         bytes32 topic = Circulated.selector;
         assembly ("memory-safe") {
             let data := mload(0x40)
             let size := mul(goods.length, 0x40)
-            mstore(data, formDigest)
-            mstore(add(data, 0x20), version_)
+            calldatacopy(data, 0x84, 0x40)
             mstore(add(data, 0x40), 0x60)
             mstore(add(data, 0x60), goods.length)
             calldatacopy(add(data, 0x80), goods.offset, size)
             log4(data, add(0x80, size), topic, operator, to, circType)
         }
     }
-
-    /// @dev Rule 7 for `count` goods of one word from `id` on, one by one. Returns only if none breaks it.
-    function _checkLanes(uint256 word, uint256 id, uint256 count, uint32 operator, bool anyHolder, bool unheldToo)
-        private
-        pure
-    {
-        unchecked {
-            for (uint256 end = id + count; id < end; ++id) {
-                uint256 lane = word >> (id % 8 * LANE_BITS);
-                uint256 holder = lane & ACTOR_MAX;
-                uint256 limit = TIMES_MAX;
-                if (holder != operator) {
-                    if (!(holder == 0 ? unheldToo : anyHolder)) revert NotHolder(uint32(id), uint32(holder), operator);
-                    limit = EXAM_TIMES_MAX;
-                }
-                if ((lane >> HOLDER_BITS) & TIMES_MAX >= limit) revert TimesExhausted(uint32(id));
-            }
-        }
-    }
 }
+// slither-disable-end assembly

@@ -6,8 +6,8 @@ import fcntl
 import logging
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -33,8 +33,10 @@ from node.clock import Clock, now_micros
 from node.config import EMBEDDED, Config
 from node.errors import SetupError
 from node.files.embedded import EmbeddedFiles
+from node.files.gateway import Gateway
 from node.files.keeper import FileKeeper
 from node.files.kubo import KuboFiles
+from node.flow import reindex
 from node.flow.actors import Actors
 from node.flow.bump import Bumper
 from node.flow.confirm import Confirmer
@@ -45,9 +47,11 @@ from node.flow.ledger import Ledger, open_ledger
 from node.flow.nudge import Nudger
 from node.flow.once import Once
 from node.flow.people import People
+from node.flow.publish import Publisher
 from node.flow.query import Query
 from node.flow.recognise import Recognition
 from node.flow.record import Recorder
+from node.flow.reindex import Reindex
 from node.flow.state import TROUBLE
 from node.flow.submit import Sender
 from node.flow.worker import Worker
@@ -63,6 +67,8 @@ CHAIN_WAIT_SECONDS = 60
 IDLE_SECONDS_EMBEDDED = 1.0
 IDLE_SECONDS_OTHER = 0.5
 IDLE_SECONDS_NUDGER = 1.0
+IDLE_SECONDS_PUBLISHER = 1.0
+PUBLISHER = "publisher"
 GRACE_SECONDS = 10
 CLAIM_TRIES = 5
 CLAIM_PAUSE_SECONDS = 0.05
@@ -100,10 +106,57 @@ def open_files(config: Config) -> FileKeeper:
 
 def files_of(config: Config) -> Files:
     """The files of a data directory, for a command beside a running node or without one."""
+    return Files(index_of(config), open_files(config), now_micros, config.upload_bytes_max)
+
+
+def index_of(config: Config) -> Store:
+    """The index of a data directory, for a command beside a running node or without one."""
     configuration.check(config)
     if not config.index_path.is_file():
         raise SetupError(f"--data-dir {config.data_dir}: no node has its data there")
-    return Files(Store(config.index_path), open_files(config), now_micros, config.upload_bytes_max)
+    return Store(config.index_path)
+
+
+@contextmanager
+def reindexing(
+    config: Config, contract: str | None, exports: Sequence[Path], gateway: str | None, tell: reindex.Tell
+) -> Iterator[Reindex]:
+    """What rebuilds the index of a data directory, on which no node must run meanwhile."""
+    configuration.check(config)
+    if not config.data_dir.is_dir():
+        raise SetupError(f"--data-dir {config.data_dir}: no node has its data there")
+    with ExitStack() as opened:
+        opened.enter_context(_claim_directory(config))
+        # Other commands wait here, instead of changing an index that is about to be replaced.
+        fcntl.flock(opened.enter_context(_lock_file(config, "setup.lock")), fcntl.LOCK_EX)
+        rpc = _chain_of(config, lambda: EmbeddedChain.existing(config.chain_path))
+        opened.callback(rpc.close)
+        keeper = open_files(config)
+        opened.callback(keeper.close)
+        served = None if gateway is None else Gateway(gateway)
+        if served is not None:
+            opened.callback(served.close)
+        given = reindex.Given(
+            confirmations=config.depth,
+            seal=lambda: Seal(master_key(config.master_key_path, make=config.master_key is None)),
+            contract=contract,
+            signer_keys=[_key_in(path) for path in config.signer_keys],
+            exports=exports,
+        )
+        yield Reindex(config.index_path, rpc, reindex.sources(keeper, served), given, tell)
+
+
+def _chain_of(config: Config, embedded: Callable[[], EmbeddedChain]) -> JsonRpc:
+    """The chain that --chain names."""
+    if config.chain == EMBEDDED:
+        try:
+            return embedded()
+        except LedgerError as fault:
+            raise SetupError(str(fault)) from fault
+    try:
+        return WebSocketRpc(config.chain) if config.chain.startswith(("ws:", "wss:")) else HttpRpc(config.chain)
+    except ValueError as fault:
+        raise SetupError(f"--chain: {fault}") from fault
 
 
 class Stopped(Exception):
@@ -136,7 +189,7 @@ class Node:
             self._catalogue = Catalogue([SHIPPED, *([config.models] if config.models else [])])
             opened.callback(self._catalogue.close)
             lanes = open_lanes(self._store, seal, [_key_in(path) for path in config.signer_keys], config.lanes)
-            self._rpc = self._open_chain(lanes.registrar)
+            self._rpc = _chain_of(config, lambda: EmbeddedChain(config.chain_path, funded=lanes.registrar))
             opened.callback(self._rpc.close)
             chain = Chain(self._rpc)
 
@@ -152,20 +205,13 @@ class Node:
             opened.callback(keeper.close)
             files = Files(self._store, keeper, clock, config.upload_bytes_max)
             files.recover()
+            if config.publish_forms:
+                publisher = Publisher(self._store, keeper)
+                self._workers += (
+                    self._worker(PUBLISHER, publisher.step, IDLE_SECONDS_PUBLISHER, on_fatal=_publishing_ended),
+                )
             self._server, self._site = self._faces(chain, seal, clock, files)
             self._opened = opened.pop_all()
-
-    def _open_chain(self, funded: str) -> JsonRpc:
-        if self._config.chain == EMBEDDED:
-            try:
-                return EmbeddedChain(self._config.chain_path, funded=funded)
-            except LedgerError as fault:
-                raise SetupError(str(fault)) from fault
-        is_websocket = self._config.chain.startswith(("ws:", "wss:"))
-        try:
-            return WebSocketRpc(self._config.chain) if is_websocket else HttpRpc(self._config.chain)
-        except ValueError as fault:
-            raise SetupError(f"--chain: {fault}") from fault
 
     def _make_workers(self, chain: Chain) -> None:
         idle = IDLE_SECONDS_EMBEDDED if self._config.chain == EMBEDDED else IDLE_SECONDS_OTHER
@@ -198,11 +244,22 @@ class Node:
         )
         self._sender = self._worker("sender", send, idle)
         self._confirmer = self._worker("confirmer", confirmer.step, idle)
-        self._workers = (self._sender, self._confirmer, self._worker("nudger", nudger.step, IDLE_SECONDS_NUDGER))
+        self._workers: tuple[Worker, ...] = (
+            self._sender,
+            self._confirmer,
+            self._worker("nudger", nudger.step, IDLE_SECONDS_NUDGER),
+        )
         with self._store.write():  # what kept an earlier run from going on
-            progress.note(self._clock(), **{f"{TROUBLE}{worker.name}": "" for worker in self._workers})
+            names = (*(worker.name for worker in self._workers), PUBLISHER)
+            progress.note(self._clock(), **{f"{TROUBLE}{name}": "" for name in names})
 
-    def _worker(self, name: str, step: Callable[[], bool], idle_seconds: float) -> Worker:
+    def _worker(
+        self,
+        name: str,
+        step: Callable[[], bool],
+        idle_seconds: float,
+        on_fatal: Callable[[BaseException], None] | None = None,
+    ) -> Worker:
         def tell(trouble: str) -> None:
             with self._store.write():
                 progress.note(self._clock(), **{f"{TROUBLE}{name}": trouble})
@@ -210,7 +267,12 @@ class Node:
                     progress.note(self._clock(), last_error=f"{name}: {trouble}")
 
         return Worker(
-            name, step, idle_seconds=idle_seconds, on_fatal=self._fail, at_end=self._store.close_thread, tell=tell
+            name,
+            step,
+            idle_seconds=idle_seconds,
+            on_fatal=on_fatal or self._fail,
+            at_end=self._store.close_thread,
+            tell=tell,
         )
 
     def _faces(self, chain: Chain, seal: Seal, clock: Clock, files: Files) -> tuple[Server, Site]:
@@ -275,6 +337,11 @@ class Node:
         log.critical("the node can't go on: %s", fault, exc_info=fault)
         self.fault = fault
         self._on_fatal()
+
+
+def _publishing_ended(fault: BaseException) -> None:
+    """Recording must not end with it."""
+    log.critical("no more forms are published until the next start: %s", fault, exc_info=fault)
 
 
 def _claim_directory(config: Config) -> IO[str]:

@@ -39,6 +39,7 @@ class Config:
     upload_bytes_max: int = UPLOAD_BYTES_MAX
     public_url: str | None = None
     models: Path | None = None
+    publish_forms: bool = False
 
     @property
     def master_key_path(self) -> Path:

@@ -1,15 +1,18 @@
-"""What scripts/bench measures: circs and goods a second, and memory, each on a node that it starts itself.
+"""What scripts/bench measures: circs and goods a second, how long an answer takes, and memory, each on a fresh node.
 
-Figures move with the machine; the ratios to what the same Anvil takes alone in the same run are what to compare.
+Figures move with the machine; the ratios to what the same Anvil takes alone in the same run are what to compare, and
+the node's CPU time for a call.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sqlite3
 import tempfile
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,21 +22,29 @@ from rich.table import Table
 from node.chain import signer
 from node.chain.fees import Fees
 from node.chain.rpc import Chain, HttpRpc
+from scripts import load, profile
 from tests.chain.servers import anvil, fund
 from tests.support import people
 from tests.support.node import RunningNode, eventually, running
 from tests.support.people import Maker
-from tests.support.wire_client import Refusal, WireClient
 
 BATCH_GOODS = 1_000
+BATCH_CALLERS = 16
 SEND_BATCH = 100
+TRANSFERS = 2_000
 SETTLE_SECONDS_MAX = 900
+STALL_SECONDS = 2
+STALLS_MAX = 10
+FORM = b'{"step":"drying"}'
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one node: rates a second, memory in MiB."""
+    """Of one node: rates a second, medians and CPU time of a call in milliseconds, memory in MiB."""
 
+    median_alone_ms: float
+    median_together_ms: float
+    cpu_ms: float
     circs_answered: float
     circs_final: float
     goods_answered: float
@@ -50,130 +61,231 @@ def memory_mib(node: RunningNode) -> float:
     raise RuntimeError("this system does not tell a process's memory")
 
 
-def _measure(node: RunningNode, circs: int, batches: int, callers: int) -> Figures:
-    maker = people.maker(node.client)
-    goods = maker.goods(BATCH_GOODS)
-    people.settled(node.client, goods[-1])
-    idle = memory_mib(node)
-
-    def single(client: WireClient, number: int) -> None:
-        client.call("CreateCirc", goods_id=goods[number % len(goods)], circ_type=1, form_value=b'{"step":"drying"}')
-
-    answered, final = _timed(node, maker, single, circs, callers, goods[(circs - 1) % len(goods)])
-
-    def batch(client: WireClient, _: int) -> None:
-        client.call("BatchCirc", goods_ids=goods, circ_type=1, form_info=b'{"step":"milling"}')
-
-    batched, batched_final = _timed(node, maker, batch, batches, callers, goods[0])
-    return Figures(answered, final, batched * BATCH_GOODS, batched_final * BATCH_GOODS, idle, memory_mib(node))
+def cpu_seconds(node: RunningNode) -> float:
+    """CPU time that a node has used."""
+    fields = Path(f"/proc/{node.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _timed(
-    node: RunningNode,
-    maker: Maker,
-    call: Callable[[WireClient, int], None],
-    total: int,
-    callers: int,
-    last_goods: int,
-) -> tuple[float, float]:
-    """Calls a second until the last answer, and until the last circ is final."""
-    failures: list[Refusal] = []
+@contextmanager
+def on_anvil(home: Path, url: str, rpc: HttpRpc) -> Iterator[RunningNode]:
+    """A node on an Anvil, with an account that has funds."""
+    key, key_file = signer.new_key(), home / "signer.key"
+    fund(rpc, signer.address_of(key))
+    key_file.touch(mode=0o600)
+    key_file.write_text(key.hex())
+    # Anvil takes a transaction that comes while it mines the one before for one that has to wait, and forgets about it.
+    options = ("--chain", url, "--signer-key", str(key_file), "--confirmations", "1", "--bump-after", "2")
+    with running(home / "anvil", *options) as node:
+        yield node
 
-    def run(numbers: range) -> None:
-        client = WireClient(node.ready["grpc"], maker.boss.client.token)
+
+def create_requests(maker: Maker, goods: Sequence[int], total: int) -> list[bytes]:
+    """Requests of CreateCirc, each about the next goods."""
+    client = maker.boss.client
+    return [
+        client.request(
+            "CreateCirc", goods_id=goods[number % len(goods)], circ_type=1, form_value=FORM
+        ).SerializeToString()
+        for number in range(total)
+    ]
+
+
+class Bench:
+    """A node with goods, and the loads that it is put under."""
+
+    def __init__(self, node: RunningNode) -> None:
+        self.node = node
+        self.maker = people.maker(node.client)
+        self.goods = self.maker.goods(BATCH_GOODS)
+        people.settled(node.client, self.goods[-1])
+
+    def create(self, total: int, callers: int) -> load.Load:
+        """CreateCirc, so many times."""
+        return self.run("CreateCirc", create_requests(self.maker, self.goods, total), callers)
+
+    def batch(self, total: int) -> load.Load:
+        """BatchCirc of all goods, so many times."""
+        fields = {"goods_ids": self.goods, "circ_type": 1, "form_info": FORM}
+        request = self.maker.boss.client.request("BatchCirc", **fields).SerializeToString()
+        return self.run("BatchCirc", [request] * total, BATCH_CALLERS)
+
+    def run(self, rpc: str, requests: Iterable[bytes], callers: int) -> load.Load:
+        """Call an rpc as the maker of the goods."""
+        return load.run(self.node.ready["grpc"], self.maker.boss.client.token, rpc, requests, callers)
+
+    def settle(self) -> None:
+        """Wait until no circ is pending."""
+        with self.index() as index:
+            count = "SELECT COUNT(*) FROM circ WHERE status = 'pending'"
+            eventually(lambda: index.execute(count).fetchone() == (0,), SETTLE_SECONDS_MAX)
+
+    def transactions(self) -> list[tuple[str, int, bytes, str]]:
+        """All that the node has signed: signer, nonce, bytes and kind, in the order of nonces."""
+        with self.index() as index:
+            return index.execute("SELECT signer, nonce, signed_bytes, kind FROM outbox ORDER BY nonce").fetchall()
+
+    @contextmanager
+    def index(self) -> Iterator[sqlite3.Connection]:
+        """The node's index, to read from."""
+        connection = sqlite3.connect(f"file:{self.node.data_dir / 'index.sqlite3'}?mode=ro", uri=True)
         try:
-            for number in numbers:
-                call(client, number)
-        except Refusal as fault:
-            failures.append(fault)
+            yield connection
         finally:
-            client.close()
+            connection.close()
 
-    threads = [threading.Thread(target=run, args=(range(start, total, callers),)) for start in range(callers)]
+
+def measure(bench: Bench, circs: int, batches: int, callers: int, profile_to: Path | None) -> Figures:
+    """All figures of one node."""
+    node = bench.node
+    bench.create(callers, callers)
+    bench.settle()
+    idle = memory_mib(node)
+    alone = bench.create(min(circs, 300), 1)
+    bench.settle()
+    with profile.recorded(node.process.pid, profile_to) if profile_to else nullcontext():
+        began, cpu = time.perf_counter(), cpu_seconds(node)
+        together = bench.create(circs, callers)
+        bench.settle()
+        final_seconds, cpu = time.perf_counter() - began, cpu_seconds(node) - cpu
     began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    answered = time.perf_counter() - began
-    if failures:
-        raise failures[0]
+    batched = bench.batch(batches)
+    bench.settle()
+    batched_seconds = time.perf_counter() - began
+    return Figures(
+        median_alone_ms=alone.median_ms,
+        median_together_ms=together.median_ms,
+        cpu_ms=1_000 * cpu / circs,
+        circs_answered=together.rate,
+        circs_final=circs / final_seconds,
+        goods_answered=batched.rate * BATCH_GOODS,
+        goods_final=batches * BATCH_GOODS / batched_seconds,
+        idle_mib=idle,
+        loaded_mib=memory_mib(node),
+    )
 
-    def is_settled() -> bool:
-        records = people.history(node.client, last_goods)
-        return all(record.status.value != "pending" for record in records)
 
-    eventually(is_settled, SETTLE_SECONDS_MAX)
-    return total / answered, total / (time.perf_counter() - began)
+def _anvil_takes(rpc: HttpRpc, account: str, raws: Sequence[bytes], last_nonce: int) -> float | None:
+    """Ready-signed transactions of an account a second, handed over in batches of SEND_BATCH until all are mined.
+
+    None if Anvil stops mining although it has them all, which it does now and then.
+    """
+    chain = Chain(rpc)
+    began = moved = time.perf_counter()
+    for at in range(0, len(raws), SEND_BATCH):
+        refusals = [one for one in chain.send(raws[at : at + SEND_BATCH]) if one is not None]
+        if refusals:
+            raise RuntimeError(f"Anvil refused: {refusals[0]}")
+    nonce = 0
+    while nonce <= last_nonce:
+        before, nonce = nonce, chain.transaction_count(account)
+        if nonce != before:
+            moved = time.perf_counter()
+        elif time.perf_counter() - moved > STALL_SECONDS:
+            return None
+        time.sleep(0.02)
+    return len(raws) / (time.perf_counter() - began)
 
 
-def _anvil_alone(rpc: HttpRpc, total: int) -> float:
-    """Plain transfers a second that Anvil takes and mines, handed over in batches of SEND_BATCH."""
+def _at_last(measure_once: Callable[[], float | None]) -> float:
+    for _ in range(STALLS_MAX):
+        rate = measure_once()
+        if rate is not None:
+            return rate
+    raise RuntimeError(f"Anvil stopped mining {STALLS_MAX} times")
+
+
+def _transfers(total: int) -> float | None:
+    """Plain transfers a second that a fresh Anvil takes and mines."""
+    with anvil() as url:
+        rpc = HttpRpc(url)
+        rate = _transfers_on(rpc, total)
+        rpc.close()
+    return rate
+
+
+def _transfers_on(rpc: HttpRpc, total: int) -> float | None:
     chain, key = Chain(rpc), signer.new_key()
     account = signer.address_of(key)
     fund(rpc, account)
     fees, chain_id = chain.fees(), chain.chain_id()
+    offered = Fees(fees.max_fee_per_gas * 100, fees.max_priority_fee_per_gas)
     raws = [
-        signer.sign_transaction(
-            key,
-            chain_id=chain_id,
-            nonce=nonce,
-            to=account,
-            data=b"",
-            gas=21_000,
-            fees=Fees(fees.max_fee_per_gas * 100, fees.max_priority_fee_per_gas),
-        ).raw
+        signer.sign_transaction(key, chain_id=chain_id, nonce=nonce, to=account, data=b"", gas=21_000, fees=offered).raw
         for nonce in range(total)
     ]
-    began = time.perf_counter()
-    for at in range(0, total, SEND_BATCH):
-        refusals = [one for one in chain.send(raws[at : at + SEND_BATCH]) if one is not None]
-        if refusals:
-            raise RuntimeError(f"Anvil refused: {refusals[0]}")
-    eventually(lambda: chain.transaction_count(account) == total, SETTLE_SECONDS_MAX)
-    return total / (time.perf_counter() - began)
+    return _anvil_takes(rpc, account, raws, total - 1)
+
+
+def _same_circs(rows: Sequence[tuple[str, int, bytes, str]]) -> float | None:
+    """The node's own transactions a second, taken by an Anvil of its own without any node."""
+    account, last_nonce = rows[-1][:2]
+    first = next(place for place, row in enumerate(rows) if row[3] == "circ") + 1
+    with anvil() as url:
+        rpc = HttpRpc(url)
+        fund(rpc, account)
+        before, measured = [row[2] for row in rows[:first]], [row[2] for row in rows[first:]]
+        rate = None
+        if _anvil_takes(rpc, account, before, first - 1) is not None:
+            rate = _anvil_takes(rpc, account, measured, last_nonce)
+        rpc.close()
+    return rate
+
+
+ROWS = (
+    ("CreateCirc a second, answered", "circs_answered", ",.0f"),
+    ("CreateCirc a second, final", "circs_final", ",.0f"),
+    ("median of CreateCirc with 1 caller, ms", "median_alone_ms", ".1f"),
+    ("median of CreateCirc with {callers} callers, ms", "median_together_ms", ".1f"),
+    ("the node's CPU time for a CreateCirc until it is final, ms", "cpu_ms", ".2f"),
+    ("goods a second by BatchCirc(1,000), answered", "goods_answered", ",.0f"),
+    ("goods a second by BatchCirc(1,000), final", "goods_final", ",.0f"),
+    ("resident memory idle, MiB", "idle_mib", ",.0f"),
+    ("resident memory loaded, MiB", "loaded_mib", ",.0f"),
+)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("--circs", type=int, default=1_000, help="CreateCirc calls on each chain (%(default)s)")
+    parser.add_argument("--circs", type=int, default=3_000, help="CreateCirc calls on Anvil (%(default)s)")
     parser.add_argument("--batches", type=int, default=50, help="BatchCirc(1,000) calls on each chain (%(default)s)")
-    parser.add_argument("--callers", type=int, default=16, help="concurrent callers (%(default)s)")
+    parser.add_argument("--callers", type=int, default=32, help="concurrent callers (%(default)s)")
+    parser.add_argument("--no-embedded", action="store_true", help="measure on Anvil alone")
+    parser.add_argument(
+        "--profile", type=Path, metavar="FILE", help="write a flame graph (SVG) of the node under CreateCirc on Anvil"
+    )
     args = parser.parse_args()
     console = Console()
-    with tempfile.TemporaryDirectory(prefix="vtrace-bench-") as home:
-        with console.status("embedded chain…"), running(Path(home) / "embedded") as node:
-            embedded = _measure(node, args.circs, args.batches, args.callers)
-        with console.status("Anvil alone…"), anvil() as url:
+    embedded: Figures | None = None
+    with tempfile.TemporaryDirectory(prefix="vtrace-bench-") as temporary:
+        home = Path(temporary)
+        if not args.no_embedded:
+            with console.status("embedded chain…"), running(home / "embedded") as node:
+                embedded = measure(Bench(node), min(args.circs, 1_000), args.batches, args.callers, None)
+        with console.status("Anvil…"), anvil() as url:
             rpc = HttpRpc(url)
-            alone = _anvil_alone(rpc, args.circs)
-            key = signer.new_key()
-            fund(rpc, signer.address_of(key))
-            key_file = Path(home) / "signer.key"
-            key_file.touch(mode=0o600)
-            key_file.write_text(key.hex())
-            options = ("--chain", url, "--signer-key", str(key_file), "--confirmations", "1")
-            console.log("Anvil alone measured; now the node on it")
-            with running(Path(home) / "anvil", *options) as node:
-                on_anvil = _measure(node, args.circs, args.batches, args.callers)
+            alone = _at_last(lambda: _transfers(TRANSFERS))
+            with on_anvil(home, url, rpc) as node:
+                bench = Bench(node)
+                figures = measure(bench, args.circs, args.batches, args.callers, args.profile)
+                rows = bench.transactions()
             rpc.close()
+        with console.status("Anvil without the node…"):
+            same = _at_last(lambda: _same_circs(rows))
+            # Once more, and the better of the two: what else the machine does must not flatter the ratio.
+            alone = max(alone, _at_last(lambda: _transfers(TRANSFERS)))
     table = Table("figure", "embedded chain", "on Anvil", "on Anvil / Anvil alone")
-    for name, field in (
-        ("CreateCirc a second, answered", "circs_answered"),
-        ("CreateCirc a second, final", "circs_final"),
-    ):
-        here, there = getattr(embedded, field), getattr(on_anvil, field)
-        table.add_row(name, f"{here:,.0f}", f"{there:,.0f}", f"{there / alone:.2f}")
-    for name, field in (
-        ("goods a second by BatchCirc(1,000), answered", "goods_answered"),
-        ("goods a second by BatchCirc(1,000), final", "goods_final"),
-        ("resident memory idle, MiB", "idle_mib"),
-        ("resident memory loaded, MiB", "loaded_mib"),
-    ):
-        table.add_row(name, f"{getattr(embedded, field):,.0f}", f"{getattr(on_anvil, field):,.0f}", "")
-    table.add_row("transactions a second that Anvil takes alone", "", f"{alone:,.0f}", "1.00")
+    for name, field, shape in ROWS:
+        here = "" if embedded is None else format(getattr(embedded, field), shape)
+        there = getattr(figures, field)
+        ratio = f"{there / alone:.2f}" if field.startswith("circs_") else ""
+        table.add_row(name.format(callers=args.callers), here, format(there, shape), ratio)
+    table.add_row("transfers a second that Anvil takes alone", "", f"{alone:,.0f}", "1.00")
+    table.add_row("the node's transactions a second that Anvil takes alone", "", f"{same:,.0f}", f"{same / alone:.2f}")
     console.print(table)
+    if args.profile:
+        console.print(profile.table(args.profile, figures.cpu_ms))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-# Sourced by scripts/demo, scripts/test and scripts/bench: makes .venv and node_modules as the lock files say.
+# Sourced by the scripts beside it: makes .venv and node_modules as the lock files say.
 # Each step is done once and again only when its lock file changes.
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }

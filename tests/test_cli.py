@@ -50,6 +50,8 @@ def test_every_command_is_there() -> None:
         ("admin", "create"),
         ("admin", "grant"),
         ("files", "verify"),
+        ("forms", "export"),
+        ("reindex",),
     }
 
 
@@ -83,6 +85,8 @@ SAMPLES = {
     "block_hashes": "0x1 0x2",
     "everything": "1",
     "predictions": "1",
+    "publish_forms": "1",
+    "check": "1",
     "chain_id": "9",
     "late_blocks": "8",
 }

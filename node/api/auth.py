@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -15,6 +17,8 @@ from node.errors import Reason, VTraceError, denied
 
 TOKEN_SECONDS = 3_600
 TOKEN_LENGTH_MAX = 4_096
+TOKENS_REMEMBERED_MAX = 4_096
+"""How many tokens need no second check of their signature."""
 ISSUER = AUDIENCE = "vtrace"
 ALGORITHM = "EdDSA"
 
@@ -66,6 +70,16 @@ def require(user: User, roles: Iterable[Role], what: str) -> None:
         raise denied(f"{what} needs the role {wanted}, the caller is {user.role.value}", role=user.role.value)
 
 
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    """What a token of this node says: whose it is, and from when until when, in seconds since 1970."""
+
+    user_id: int
+    epoch: int
+    begins: int
+    expires: int
+
+
 class Tokens:
     """Signs and checks the bearer tokens (JWT, EdDSA over Ed25519) of one node."""
 
@@ -74,6 +88,7 @@ class Tokens:
         self._private = Ed25519PrivateKey.from_private_bytes(seed)
         self._public = self._private.public_key()
         self._clock = clock
+        self._claims = lru_cache(TOKENS_REMEMBERED_MAX)(self._checked)
 
     @staticmethod
     def new_seed() -> bytes:
@@ -103,6 +118,16 @@ class Tokens:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token or len(token) > TOKEN_LENGTH_MAX:
             raise _refused("metadata authorization: want Bearer <token>")
+        claims = self._claims(token)
+        if not claims.begins <= self._clock() // 1_000_000 < claims.expires:
+            raise _refused("the token has expired: call Token for a new one")
+        user = self._find_user(claims.user_id)
+        if user is None or user.deleted or user.token_epoch != claims.epoch:
+            raise _refused("the token was revoked: call Token for a new one")
+        return user
+
+    def _checked(self, token: str) -> _Claims:
+        """What stays true of a token for ever: that this node signed it, and what it says."""
         try:
             claims = jwt.decode(
                 token,
@@ -117,16 +142,9 @@ class Tokens:
                     "verify_iat": False,
                 },
             )
-            expires, begins = int(claims["exp"]), int(claims["nbf"])
-            user_id, epoch = int(claims["sub"]), int(claims["epoch"])
+            return _Claims(int(claims["sub"]), int(claims["epoch"]), int(claims["nbf"]), int(claims["exp"]))
         except (jwt.InvalidTokenError, ValueError, TypeError, KeyError):
             raise _refused("the token is not one of this node's: call Token for a new one") from None
-        if not begins <= self._clock() // 1_000_000 < expires:
-            raise _refused("the token has expired: call Token for a new one")
-        user = self._find_user(user_id)
-        if user is None or user.deleted or user.token_epoch != epoch:
-            raise _refused("the token was revoked: call Token for a new one")
-        return user
 
 
 def _refused(message: str) -> VTraceError:

@@ -18,6 +18,7 @@ from grpc_status import rpc_status
 
 from node.errors import FieldViolation, Reason, Status
 from node.flow.audit import (
+    AuditImpossible,
     ShownCirc,
     ShownClass,
     ShownGoods,
@@ -38,6 +39,7 @@ _SERVICE = wire.DESCRIPTOR.services_by_name["VTraceInterface"]
 _OPTIONS = (
     ("grpc.max_receive_message_length", ANSWER_BYTES_MAX),
     ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),  # else two clients of one node would share a connection
 )
 
 # What says nothing of the goods: the node is away, busy, or isn't one.
@@ -121,16 +123,22 @@ class NodeClient:
 
 
 class AuditedNode:
-    """The node as an audit sees it. Implements flow.audit's NodeView over GetCirc, which needs no token."""
+    """The node as an audit sees it. Implements flow.audit's NodeView over GetCirc, which needs no token.
 
-    def __init__(self, client: NodeClient) -> None:
+    With a ``token`` it is asked as the user whose token that is. AuditImpossible if the node does not take the token.
+    """
+
+    def __init__(self, client: NodeClient, token: str | None = None) -> None:
         self._client = client
+        self._token = token
 
     def history(self, goods_id: int) -> ShownGoods | None:
         """See NodeView."""
         try:
-            response = self._client.call("GetCirc", wire.GetCircRequest(goods_id=goods_id))
+            response = self._client.call("GetCirc", wire.GetCircRequest(goods_id=goods_id), self._token)
         except Refused as refusal:
+            if self._token is not None and refusal.status == Status.UNAUTHENTICATED:
+                raise AuditImpossible(f"the node does not take the token: {refusal}") from refusal
             if refusal.status == Status.NOT_FOUND and refusal.reason == Reason.GOODS_NOT_FOUND.name:
                 return None
             if refusal.status in _NO_ANSWER:

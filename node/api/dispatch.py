@@ -15,6 +15,7 @@ from node.api.call import Call, key_in
 from node.api.services import SERVICES, message_class
 from node.api.streams import Incoming
 from node.errors import IndexUnavailable, Reason, Status, VTraceError
+from node.faults import point
 from node.flow.once import Once
 
 RETRY_SECONDS = 5
@@ -82,6 +83,7 @@ class Rpc:
         if self.needs is not ANYONE:
             caller = self._tokens.caller(_first(asked.metadata, "authorization"))
             require(caller, self.needs, self.name)
+            point("authenticated")
         given = asked.read()
         arguments: list[Any] = [] if caller is None else [caller]
         arguments.append(Incoming(given, asked.is_there) if self.method.client_streaming else given)
@@ -89,7 +91,10 @@ class Rpc:
             key = key_in(asked.metadata)
             call = Call(self.name, key, caller, given, self._servicer.duplicate, self.response_class, self._once)
             arguments.append(call)
-        return self._work(*arguments)
+        answered = self._work(*arguments)
+        if self.makes_something:
+            point("committed")
+        return answered
 
 
 def all_rpcs(servicers: Sequence[Any], tokens: Tokens, once: Once) -> list[Rpc]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from eth_utils.address import to_checksum_address
@@ -65,6 +66,14 @@ class Transaction:
     block_number: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class BlockHashes:
+    """A block with the hashes of its transactions."""
+
+    block: Block
+    hashes: tuple[str, ...]
+
+
 def maybe(read: Callable[[Any], T]) -> Callable[[Any], T | None]:
     return lambda value: None if value is None else read(value)
 
@@ -79,7 +88,12 @@ def _get(value: dict[str, Any], name: str, read: Callable[[Any], T]) -> T:
 
 
 def _address(value: Any) -> str:
-    return to_checksum_address(shape.account(value))
+    return _checksum(shape.account(value))
+
+
+@lru_cache(maxsize=4096)
+def _checksum(account: bytes) -> str:
+    return to_checksum_address(account)
 
 
 def read_block(value: Any) -> Block:
@@ -143,3 +157,17 @@ def read_transaction(value: Any) -> Transaction:
         nonce=_get(body, "nonce", shape.quantity),
         block_number=maybe(shape.quantity)(body.get("blockNumber")),
     )
+
+
+def read_block_hashes(value: Any) -> BlockHashes:
+    """A block that was asked for without its transactions."""
+    hashes = shape.array(shape.field(shape.obj(value), "transactions"))
+    return BlockHashes(read_block(value), tuple(shape.hash32(each) for each in hashes))
+
+
+def read_sent_to(value: Any, address: str) -> tuple[Block, list[Transaction]]:
+    """Of a block that was asked for with its transactions, those that go to an address."""
+    block = read_block(value)
+    bodies = map(shape.obj, shape.array(shape.field(value, "transactions")))
+    wanted = address.lower()
+    return block, [read_transaction(body) for body in bodies if str(body.get("to")).lower() == wanted]

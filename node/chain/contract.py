@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
-from eth_hash.auto import keccak
 from eth_utils.address import to_canonical_address, to_checksum_address
 
+from node.chain.keccak import keccak
 from node.domain.model import Circ, CircType, Range, Rights
 
 NAME: Final = "VTrace"
@@ -88,6 +88,8 @@ def _immutables(chain_id: int, address: str) -> dict[str, bytes]:
         "_hashedName": keccak(name),
         "_hashedVersion": keccak(version),
         # OpenZeppelin's ShortString: the bytes from the left, their number in the last byte.
+        "_domain": _domain_separator(chain_id, address),
+        "_domainChainId": _word(chain_id),
         "_name": name.ljust(31, b"\0") + bytes([len(name)]),
         "_version": version.ljust(31, b"\0") + bytes([len(version)]),
     }
@@ -144,6 +146,11 @@ def circulate_data(circ: Circ, signature: bytes) -> bytes:
     )
 
 
+def is_circulate(data: bytes) -> bool:
+    """Whether the data of a call asks for ``circulate``."""
+    return data[:4] == _CIRCULATE
+
+
 def decode_circulate(data: bytes) -> tuple[Circ, bytes]:
     """The circ and its signature from the data of a call of ``circulate``; ValueError if it is no such call."""
     if data[:4] != _CIRCULATE:
@@ -158,6 +165,11 @@ def decode_circulate(data: bytes) -> tuple[Circ, bytes]:
     return Circ(ranges, CircType(circ_type), operator, to, form_digest, version), signature
 
 
+def form_digest_of(data: bytes) -> bytes | None:
+    """The digest that a call of ``circulate`` names, without a look at the rest of it; None for another call."""
+    return data[4 + 4 * 32 : 4 + 5 * 32] if data[:4] == _CIRCULATE and len(data) >= 4 + 7 * 32 else None
+
+
 def register_actor_data(account: str, rights: Rights, name_digest: bytes) -> bytes:
     """The data of a call of ``registerActor``."""
     return _REGISTER_ACTOR + _address_word(account) + _word(rights) + name_digest
@@ -166,6 +178,14 @@ def register_actor_data(account: str, rights: Rights, name_digest: bytes) -> byt
 def set_rights_data(actor: int, rights: Rights) -> bytes:
     """The data of a call of ``setRights``."""
     return _SET_RIGHTS + _word(actor) + _word(rights)
+
+
+def decode_set_rights(data: bytes) -> tuple[int, Rights] | None:
+    """Actor and rights from the data of a call of ``setRights``; None if it is no such call."""
+    if data[:4] != _SET_RIGHTS or len(data) != 4 + 2 * 32:
+        return None
+    actor, rights = _words(data[4:], 2)
+    return actor, Rights(rights)
 
 
 def set_account_data(actor: int, account: str, possession: bytes = b"") -> bytes:

@@ -27,7 +27,7 @@ from node.chain.evm import (
     EvmLedger,
     Refused,
 )
-from node.chain.ledger_db import LedgerError
+from node.chain.ledger_db import LedgerError, funded_in
 from node.chain.log_filter import any_of, matches, may_hold, topic_filter
 from node.chain.params import Members, Params, block_tag, flag, hash32
 from node.chain.transport import (
@@ -71,6 +71,14 @@ class EmbeddedChain:
     ) -> None:
         self._ledger = EvmLedger(path, funded=funded, chain_id=chain_id, now=now)
         self._closed = False
+
+    @classmethod
+    def existing(cls, path: Path) -> EmbeddedChain:
+        """The chain in a file that must be there, whoever owns everything on it."""
+        funded = funded_in(path)
+        if funded is None:
+            raise LedgerError(f"the chain's file {path} is not there, or holds no chain")
+        return cls(path, funded=funded)
 
     def batch(self, calls: Sequence[Call]) -> list[Any]:
         """See JsonRpc. Calls are answered in their order; neighbouring sends are mined together."""

@@ -15,6 +15,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,18 @@ class LedgerStore(BaseDB):
             self._reader.close()
         self._writer.close()
         os.close(self._lock_file)
+
+
+def funded_in(path: Path) -> str | None:
+    """The account that owned everything on the chain in a file; None where there is no chain."""
+    if not path.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as found:
+            row = found.execute("SELECT value FROM meta WHERE name = 'funded'").fetchone()
+    except sqlite3.Error as error:
+        raise LedgerError(f"the chain's file {path} can't be read: {error}") from error
+    return None if row is None else str(row[0])
 
 
 class Pending(BaseDB):

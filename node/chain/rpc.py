@@ -12,21 +12,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from eth_utils.crypto import keccak
-
 from node.chain import shape
 from node.chain.answers import (
     Block,
+    BlockHashes,
     Log,
     Receipt,
     Transaction,
     maybe,
     read_block,
+    read_block_hashes,
     read_logs,
     read_receipt,
+    read_sent_to,
     read_transaction,
 )
 from node.chain.fees import Fees
+from node.chain.keccak import keccak
 from node.chain.transport import METHOD_NOT_FOUND, Call, ChainUnavailable, HttpRpc, JsonRpc, RpcError
 from node.chain.wordings import (
     RefusalKind,
@@ -40,6 +42,7 @@ from node.chain.wordings import (
 
 __all__ = [
     "Block",
+    "BlockHashes",
     "CallReverted",
     "Chain",
     "ChainUnavailable",
@@ -103,8 +106,36 @@ class Chain:
         """The blocks at these heights, each None if the chain isn't so high."""
         found = self._many("eth_getBlockByNumber", [[hex(number), False] for number in numbers], maybe(read_block))
         for want, block in zip(numbers, found, strict=True):
-            if block is not None and block.number != want:
-                raise ChainUnavailable(f"eth_getBlockByNumber: answered block {block.number}, want {want}")
+            if block is not None:
+                _check_number(block, want)
+        return found
+
+    def block_hashes(self, from_block: int, to_block: int) -> list[BlockHashes]:
+        """The blocks from ``from_block`` on, with the hashes of their transactions.
+
+        At least one block, and fewer than asked for where the endpoint finds all of them too much.
+        """
+        numbers = range(from_block, to_block + 1)
+        found: list[BlockHashes] = []
+        answers = self._rpc.batch([("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
+        for number, answer in zip(numbers, answers, strict=True):
+            if found and isinstance(answer, RpcError) and is_too_many(answer):
+                break
+            read = self._read("eth_getBlockByNumber", answer, read_block_hashes)
+            _check_number(read.block, number)
+            found.append(read)
+        return found
+
+    def sent_to(self, address: str, blocks: Sequence[int]) -> list[Transaction]:
+        """The transactions of the blocks with these numbers that go to ``address``, reverted ones too."""
+        found: list[Transaction] = []
+        answers = self._rpc.batch([("eth_getBlockByNumber", [hex(number), True]) for number in blocks])
+        for place, (number, answer) in enumerate(zip(blocks, answers, strict=True)):
+            if place and isinstance(answer, RpcError) and is_too_many(answer):
+                return found + self.sent_to(address, blocks[place:])
+            block, sent = self._read("eth_getBlockByNumber", answer, lambda value: read_sent_to(value, address))
+            _check_number(block, number)
+            found += sent
         return found
 
     def look(self, accounts: Sequence[str], number: int) -> Look:
@@ -113,8 +144,8 @@ class Chain:
         counts = [("eth_getTransactionCount", [account, "latest"]) for account in accounts]
         newest, at, *nonces = self._rpc.batch([*by_number, *counts])
         block = self._read("eth_getBlockByNumber", at, maybe(read_block))
-        if block is not None and block.number != number:
-            raise ChainUnavailable(f"eth_getBlockByNumber: answered block {block.number}, want {number}")
+        if block is not None:
+            _check_number(block, number)
         return Look(
             self._read("eth_getBlockByNumber", newest, read_block),
             tuple(self._read("eth_getTransactionCount", nonce, shape.quantity) for nonce in nonces),
@@ -291,6 +322,11 @@ class Chain:
             return read(answer)
         except shape.ShapeError as error:
             raise ChainUnavailable(f"{method}: the answer {error}") from error
+
+
+def _check_number(block: Block, number: int) -> None:
+    if block.number != number:
+        raise ChainUnavailable(f"eth_getBlockByNumber: answered block {block.number}, want {number}")
 
 
 def _tag(block: int | str) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 
 import rlp
 from coincurve import PrivateKey
-from eth_hash.auto import keccak
 from eth_keys.datatypes import Signature
 from eth_keys.exceptions import BadSignature
 from eth_utils.address import to_canonical_address, to_checksum_address
@@ -21,6 +20,7 @@ from eth_utils.exceptions import ValidationError
 from rlp.exceptions import DecodingError
 
 from node.chain.fees import Fees
+from node.chain.keccak import keccak
 
 KEY_BYTES = 32
 DIGEST_BYTES = 32
@@ -137,17 +137,40 @@ class _Call:
 
 def _signed(key: bytes, call: _Call, fees: Fees) -> SignedTransaction:
     private = _private(key)
-    what = [call.gas, call.to, call.value, call.data]
-    if fees.is_legacy:
-        fields = [call.nonce, fees.max_fee_per_gas, *what]
-        parity, r, s = _sign(private, keccak(rlp.encode([*fields, call.chain_id, 0, 0])))
-        raw = rlp.encode([*fields, 2 * call.chain_id + _EIP_155 + parity, r, s])
+    what = (call.gas, call.to, call.value, call.data)
+    if fees.max_priority_fee_per_gas is None:
+        envelope = b""
+        body = _items(call.nonce, fees.max_fee_per_gas, *what)
+        parity, r, s = _sign(private, keccak(_list(body + _items(call.chain_id, 0, 0))))
+        parity += 2 * call.chain_id + _EIP_155
     else:
-        offered = [fees.max_priority_fee_per_gas, fees.max_fee_per_gas]
-        fields = [call.chain_id, call.nonce, *offered, *what, []]
-        parity, r, s = _sign(private, keccak(_TYPE_2 + rlp.encode(fields)))
-        raw = _TYPE_2 + rlp.encode([*fields, parity, r, s])
+        envelope = _TYPE_2
+        offered = (fees.max_priority_fee_per_gas, fees.max_fee_per_gas)
+        body = _items(call.chain_id, call.nonce, *offered, *what) + _list(b"")
+        parity, r, s = _sign(private, keccak(envelope + _list(body)))
+    raw = envelope + _list(body + _items(parity, r, s))
     return SignedTransaction(raw=raw, hash="0x" + keccak(raw).hex())
+
+
+def _items(*values: int | bytes) -> bytes:
+    """Values in RLP, which ``rlp`` takes a third of the time of a signed transaction for."""
+    words = (value if isinstance(value, bytes) else _big_endian(value) for value in values)
+    return b"".join(word if len(word) == 1 and word < b"\x80" else _length(0x80, len(word)) + word for word in words)
+
+
+def _list(items: bytes) -> bytes:
+    return _length(0xC0, len(items)) + items
+
+
+def _length(kind: int, length: int) -> bytes:
+    if length < 56:
+        return bytes([kind + length])
+    size = _big_endian(length)
+    return bytes([kind + 55 + len(size)]) + size
+
+
+def _big_endian(value: int) -> bytes:
+    return value.to_bytes((value.bit_length() + 7) // 8, "big")
 
 
 def _call_of(raw: bytes) -> _Call:
@@ -185,4 +208,4 @@ def _private(key: bytes) -> PrivateKey:
 
 def contract_address(sender: str, nonce: int) -> str:
     """The address of the contract that ``sender`` creates with its transaction ``nonce``."""
-    return to_checksum_address(keccak(rlp.encode([to_canonical_address(sender), nonce]))[-20:])
+    return to_checksum_address(keccak(_list(_items(to_canonical_address(sender), nonce)))[-20:])

@@ -14,7 +14,9 @@ from node.cli.admin import admin
 from node.cli.audit import audit
 from node.cli.demo import play_demo
 from node.cli.files import files
+from node.cli.forms import forms
 from node.cli.proof import proof
+from node.cli.reindex import reindex
 from node.cli.serve import serve
 from node.cli.status import status
 from node.errors import SetupError, VTraceError
@@ -47,5 +49,5 @@ def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
 
 
-for _command in (serve, status, audit, proof, play_demo, files, admin):
+for _command in (serve, status, audit, proof, play_demo, reindex, files, forms, admin):
     main.add_command(_command)

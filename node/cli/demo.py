@@ -69,7 +69,7 @@ def _play(node_address: str, rpc: str, contract: str, grant: Callable[[str, str]
             story.wait(bags)
             story.show(bags[0])
             console.print()
-            differences = run_audit(client, rpc, contract, bags)
+            differences = run_audit(client, [rpc], contract, bags)
     except Refused as refusal:
         raise SetupError(f"the node at {node_address} refused: {refusal}") from refusal
     except AuditImpossible as fault:

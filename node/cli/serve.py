@@ -34,6 +34,12 @@ WAKE_SECONDS = 1.0
 )
 @option("--upload-max", type=Size(), default="1GiB", show_default=True, help="Bytes of one file at most: 500MiB, 2GiB.")
 @option("--public-url", help="The base of the addresses of files. Default: http:// and the address of --http.")
+@option(
+    "--publish-forms",
+    is_flag=True,
+    help="Put the salt and form of every circ, earlier ones too, into the store of files under the CID that the chain "
+    "knows. What was published is public and can't be taken back.",
+)
 @option("--db", type=click.Choice([SQLITE]), default=SQLITE, show_default=True, help="What holds the index.")
 @option(
     "--confirmations",
@@ -79,6 +85,7 @@ def serve(
     ipfs: str,
     upload_max: int,
     public_url: str | None,
+    publish_forms: bool,
     db: str,
     confirmations: int | None,
     master_key: Path | None,
@@ -112,6 +119,7 @@ def serve(
         ipfs=ipfs,
         upload_bytes_max=upload_max,
         public_url=public_url,
+        publish_forms=publish_forms,
     )
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

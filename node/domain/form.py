@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 from node.errors import shown
@@ -18,6 +18,8 @@ from node.errors import shown
 FORM_BYTES_MAX = 65_536
 FORM_DEPTH_MAX = 32
 SALT_BYTES = 16
+NO_SALT = bytes(SALT_BYTES)
+"""Stands in the index, with an empty form, where salt and form were lost and only the chain's digest is left."""
 
 
 def form_digest(salt: bytes, form: bytes) -> bytes:
@@ -72,6 +74,15 @@ def rfc3339(micros: int) -> str:
     except (OverflowError, ValueError, OSError):
         return f"{micros} microseconds since 1970"
     return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def micros_of(text: str) -> int:
+    """The time that ``rfc3339`` wrote; ValueError for any other text."""
+    number, told, _ = text.partition(" microseconds since 1970")
+    if told:
+        return int(number)
+    when = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    return (when - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _depth(value: Any) -> int:

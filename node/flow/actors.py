@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from node.chain import contract, signer
 from node.chain.gas import REGISTER_ACTOR_GAS, SET_RIGHTS_GAS
@@ -14,6 +15,9 @@ from node.errors import Reason, VTraceError
 from node.flow.ledger import Ledger
 from node.store import circs, outbox
 from node.store.seal import Seal
+
+KEYS_OPEN_MAX = 4_096
+"""How many operators' keys are kept decrypted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +34,14 @@ class Actors:
     def __init__(self, ledger: Ledger, seal: Seal) -> None:
         self._ledger = ledger
         self._seal = seal
+        self._opened = lru_cache(KEYS_OPEN_MAX)(seal.open)
 
     def of(self, user: User) -> Operator:
         """The user's actor. At the first need a key is made and its registration put in the outbox."""
         found = circs.actor_of(user.id)
         if found is not None:
             actor, sealed = found
-            return Operator(self._in_step(actor, user), self._seal.open(_row(actor.id), sealed))
+            return Operator(self._in_step(actor, user), self._opened(_row(actor.id), sealed))
         actor_id = circs.next_actor()
         if actor_id > ACTOR_MAX:
             raise VTraceError(Reason.CREATE_CIRC_FAILED, "the contract has no room for another actor")

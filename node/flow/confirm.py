@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from node.chain import contract
 from node.chain.rpc import Block, Chain, ChainUnavailable, Look, Receipt
 from node.domain.records import UNMINED, MinedTx, OutboxTx, TxKind, TxState
+from node.faults import point
 from node.flow.forks import Forks
 from node.flow.ledger import Ledger
 from node.flow.refused import why
@@ -104,12 +105,13 @@ class Confirmer:
                 news.append(_News(tx, found))
                 self._contradicted.pop(tx.id, None)
             elif tx.state is TxState.SENT:
-                self._suspect(tx)
+                self._suspect(tx, [tx.live_hash, *before.get(tx.id, [])])
         return news
 
-    def _suspect(self, tx: OutboxTx) -> None:
+    def _suspect(self, tx: OutboxTx, hashes: Sequence[str]) -> None:
+        """LedgerFault once a used nonce has had no receipt for long, and the chain knows no transaction of ours."""
         since = self._contradicted.setdefault(tx.id, time.monotonic())
-        if time.monotonic() - since >= CONTRADICTION_SECONDS:
+        if time.monotonic() - since >= CONTRADICTION_SECONDS and not any(self._chain.transactions(hashes)):
             raise LedgerFault(
                 f"nonce {tx.nonce} of signer {tx.signer} was used by another transaction than {tx.tx_hash}: "
                 "this key must sign for this node alone"
@@ -143,6 +145,7 @@ class Confirmer:
         return None
 
     def _write(self, news: Sequence[_News], look: Look) -> None:
+        point("receipts read")
         with self._store.write():
             outbox.mark_mined([self._mined(each, look.head) for each in news])
             final = [each for each in news if self._is_deep(each.receipt, look.head)]
@@ -156,6 +159,8 @@ class Confirmer:
                 confirmed=str(max(0, look.head.number - self._confirmations + 1)),
             )
             self._ledger.waiting = outbox.count(UNMINED)
+            point("settling")
+        point("settled")
         self._head = look.head.hash
         if final and not self._ledger.lanes.is_one:
             self._resend()  # what waited for them in other lanes

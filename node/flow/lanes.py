@@ -90,7 +90,7 @@ def open_lanes(store: Store, seal: Seal, given: Sequence[bytes], total: int) -> 
         opened = [_lane_key(seal, place, given, has_place) for place in range(total)]
         retired = []
         for place in range(total, LANES_MAX):
-            key = keys.known_key(seal, _name(place))
+            key = keys.known_key(seal, key_name(place))
             if key is None:
                 break
             retired.append(key)
@@ -102,7 +102,7 @@ def open_lanes(store: Store, seal: Seal, given: Sequence[bytes], total: int) -> 
 
 def _lane_key(seal: Seal, place: int, given: Sequence[bytes], has_place: bool) -> bytes:
     wanted = given[place] if place < len(given) else None
-    known = keys.known_key(seal, _name(place))
+    known = keys.known_key(seal, key_name(place))
     if known is not None and wanted is not None and known != wanted:
         has_signed = has_place if place == 0 else outbox.next_nonce(signer.address_of(known)) is not None
         if has_signed:
@@ -114,9 +114,10 @@ def _lane_key(seal: Seal, place: int, given: Sequence[bytes], has_place: bool) -
     if known is not None:
         return known
     key = wanted if wanted is not None else signer.new_key()
-    keys.keep_key(seal, _name(place), key)
+    keys.keep_key(seal, key_name(place), key)
     return key
 
 
-def _name(place: int) -> str:
+def key_name(place: int) -> str:
+    """What the key of a lane is called in the index."""
     return FIRST_KEY if place == 0 else f"{FIRST_KEY} {place + 1}"

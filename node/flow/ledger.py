@@ -178,9 +178,18 @@ def _check_nonce(address: str, used: int) -> None:
         )
 
 
+def _is_in_place(chain: Chain) -> bool:
+    """Whether the chain still has the block of the deployment; else it has forked, and the confirmer follows it."""
+    place = outbox.first_block()
+    if place is None:
+        return False
+    (found,) = chain.blocks([place[0]])
+    return found is not None and found.hash == place[1]
+
+
 def _check_deployed(chain: Chain, chain_id: int, address: str) -> None:
     code = chain.code(address)
-    if not code and outbox.has_final():
+    if not code and outbox.has_final() and _is_in_place(chain):
         raise SetupError(
             f"chain {chain_id} has lost the contract {address} and all that was recorded: restore the chain's data"
         )

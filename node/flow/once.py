@@ -56,8 +56,8 @@ class Once:
     def run(self, call: KeyedCall, request: bytes, work: Callable[[], bytes]) -> bytes:
         """What ``work`` answers, or answered to the same call within the last 7 days.
 
-        ``work`` runs inside the transaction that keeps its answer; when it raises, nothing is kept, and the key is
-        free for another try. ALREADY_EXISTS for a key that another request had.
+        ``work`` runs inside the transaction that keeps its answer, maybe on another call's thread; when it raises,
+        nothing is kept, and the key is free for another try. ALREADY_EXISTS for a key that another request had.
         """
         digest = hmac.digest(self._secret, call.rpc.encode() + b"\0" + request, "sha256")
 
@@ -69,8 +69,7 @@ class Once:
             self._keep(call, digest, answer)
             return answer
 
-        with self._store.write():
-            answer = done()
+        answer = self._store.together(done)
         # Told within ``work`` too, but then there was nothing to see yet.
         self._submitted()
         return answer

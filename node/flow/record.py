@@ -18,6 +18,7 @@ from node.domain.form import SALT_BYTES, form_digest
 from node.domain.model import Circ, CircType, ids_of, ranges_of
 from node.domain.records import TxKind, User
 from node.errors import Reason, Status, VTraceError, denied, invalid, not_found
+from node.faults import point
 from node.flow.actors import Actors, Operator
 from node.flow.callers import fresh
 from node.flow.ledger import Ledger
@@ -54,8 +55,7 @@ class Recorder:
         ``to`` is the receiver's username for a transfer, else empty or the caller's. A batch that no single
         transaction can hold is answered as several, each with its own trans_id.
         """
-        with self._store.write():
-            recorded = self.enrol(caller, circ_type, goods_ids, to, form)
+        recorded = self._store.together(lambda: self.enrol(caller, circ_type, goods_ids, to, form))
         self._submitted()
         return recorded
 
@@ -69,7 +69,7 @@ class Recorder:
         *,
         is_first: bool = False,
     ) -> list[Recorded]:
-        """``create`` for a caller that is inside ``Store.write()`` already and tells ``submitted`` itself.
+        """``create`` for a caller that writes to the index already and tells ``submitted`` itself.
 
         ``is_first`` is said of the produce circ that makes goods, whose form is the node's own.
         """
@@ -105,6 +105,7 @@ class Recorder:
             if circ_type is CircType.PRODUCE:
                 _check_org(caller, {goods_id: known[goods_id][1] for goods_id in ids})
             recorded.append(self._store_circ(operator, circ, form, salt, ids, states, after))
+        point("recorded")
         return recorded
 
     def _receiver(self, caller: User, circ_type: CircType, to: str) -> User:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from node.chain.rpc import Chain, ChainUnavailable, SendRefusal
 from node.domain.records import OutboxTx, TxState
+from node.faults import point
 from node.flow.bump import Bumper
 from node.flow.ledger import Ledger
 from node.flow.refusals import ANSWERS, Action
@@ -74,11 +75,13 @@ class Sender:
             batch = batch[:ready]
         if not batch:
             return False
+        point("sending")
         try:
             refusals = self._chain.send([tx.raw for tx in batch])
         except ChainUnavailable:
             self._ledger.identity.doubt()
             raise
+        point("sent")
         accepted: list[int] = []
         refused: tuple[OutboxTx, SendRefusal] | None = None
         for tx, refusal in zip(batch, refusals, strict=True):
@@ -89,6 +92,7 @@ class Sender:
         if accepted:
             with self._store.write():
                 outbox.mark_sent(accepted)
+            point("marked")
             self.sent += len(accepted)
         if refused is None:
             self._goes_on(lane)

@@ -12,6 +12,9 @@ from node.errors import IndexUnavailable
 
 BACKOFF_SECONDS_FIRST = 0.5
 BACKOFF_SECONDS_MAX = 10.0
+GATHER_SECONDS = 0.02
+"""The least between two steps. What comes meanwhile is done with the next one: a call of the chain and a commit cost
+nearly the same for one transaction as for many, and callers wait for both."""
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +96,7 @@ class Worker:
                 backoff, told = 0.0, ""
                 if not again:
                     self._wake.wait(self._idle_seconds)
+                self._stopping.wait(GATHER_SECONDS)
         except BaseException as fault:  # noqa: BLE001 - whatever it is, the node must not go on without this thread
             self._on_fatal(fault)
         finally:

@@ -14,7 +14,6 @@ from node.domain.records import Actor, CircRecord
 from node.store import tables as t
 
 _IDS_PER_QUERY = 5_000
-_ROWS_PER_INSERT = 5_000
 
 
 def _cut(ids: Sequence[int], size: int) -> Iterable[Sequence[int]]:
@@ -41,10 +40,11 @@ def add_actor(actor: Actor, key_sealed: bytes, outbox_id: int) -> None:
 
 def actor_of(user_id: int) -> tuple[Actor, bytes] | None:
     """A user's actor and its sealed key."""
-    row = t.Actor.get_or_none(t.Actor.user == user_id)
+    row = t.run("SELECT id, user_id, account, rights, key_sealed FROM actor WHERE user_id = ?", user_id).fetchone()
     if row is None:
         return None
-    return Actor(row.id, row.user_id, row.account, Rights(row.rights)), bytes(row.key_sealed)
+    actor_id, user, account, rights, sealed = row
+    return Actor(actor_id, user, account, Rights(rights)), bytes(sealed)
 
 
 def change_rights(actor_id: int, rights: Rights, outbox_id: int) -> None:
@@ -61,11 +61,13 @@ def actor_registered_by(outbox_id: int) -> int | None:
 def custody(goods_ids: Sequence[int]) -> dict[int, tuple[GoodsState, int]]:
     """Holder and times of goods, with the org whose class they are of; unknown goods are left out."""
     found: dict[int, tuple[GoodsState, int]] = {}
-    query = (
-        t.Goods.select(t.Goods.id, t.Goods.holder, t.Goods.times, t.GoodsClass.org).join(t.Serial).join(t.GoodsClass)
-    )
     for some in _cut(goods_ids, _IDS_PER_QUERY):
-        for goods_id, holder, times, org_id in t.tuples(query.where(t.Goods.id.in_(list(some)))):
+        rows = t.run(
+            "SELECT goods.id, holder, times, org_id FROM goods JOIN serial ON serial.id = serial_id "
+            f"JOIN goods_class ON goods_class.id = goods_class_id WHERE goods.id IN {t.places(len(some))}",
+            *some,
+        )
+        for goods_id, holder, times, org_id in rows:
             found[goods_id] = (GoodsState(holder, times), org_id)
     return found
 
@@ -83,13 +85,14 @@ def stood_on(goods_ids: Sequence[int], actor_ids: Sequence[int]) -> set[int]:
 
 def set_custody(states: Mapping[int, GoodsState], outbox_id: int | None = None) -> None:
     """Give goods their new holder and times, as the circ that was just stored with ``outbox_id`` leaves them."""
-    last = {} if outbox_id is None else {"last_outbox": outbox_id}
+    last = () if outbox_id is None else (outbox_id,)
+    columns = "holder = ?, times = ?" + (", last_outbox = ?" if last else "")
     by_state: dict[tuple[int, int], list[int]] = {}
     for goods_id, state in states.items():
         by_state.setdefault((state.holder, state.times), []).append(goods_id)
     for (holder, times), goods_ids in by_state.items():
         for some in _cut(goods_ids, _IDS_PER_QUERY):
-            t.Goods.update(holder=holder, times=times, **last).where(t.Goods.id.in_(list(some))).execute()
+            t.run(f"UPDATE goods SET {columns} WHERE id IN {t.places(len(some))}", holder, times, *last, *some)
 
 
 def add_circ(
@@ -104,21 +107,14 @@ def add_circ(
     now: int,
 ) -> int:
     """A pending circ of the goods in ``times`` (goods id → times before it); answers the circ's id."""
-    made = t.Circ.create(
-        circ_type=int(circ_type),
-        operator=operator,
-        to=to,
-        form=form,
-        salt=salt,
-        status=CircStatus.PENDING.value,
-        outbox=outbox_id,
-        created_at=now,
-    )
-    fields = [t.CircGoods.goods_id, t.CircGoods.circ_id, t.CircGoods.times]
-    rows = [(goods_id, made.id, before) for goods_id, before in times.items()]
-    for at in range(0, len(rows), _ROWS_PER_INSERT):
-        t.CircGoods.insert_many(rows[at : at + _ROWS_PER_INSERT], fields=fields).execute()
-    return int(made.id)
+    ((circ_id,),) = t.run(
+        "INSERT INTO circ (circ_type, operator_id, to_id, form, salt, status, outbox_id, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        *(int(circ_type), operator, to, form, salt, CircStatus.PENDING.value, outbox_id, now),
+    ).fetchall()
+    rows = ((goods_id, circ_id, before) for goods_id, before in times.items())
+    t.run_many("INSERT INTO circ_goods (goods_id, circ_id, times) VALUES (?, ?, ?)", rows)
+    return int(circ_id)
 
 
 def history(goods_id: int) -> list[CircRecord]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import peewee
 from playhouse.migrations import Runner
 
 from node.errors import IndexUnavailable, SetupError
 from node.store import tables
+from node.store.group import Group, Share
 from node.store.tables import Setting
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -22,12 +24,15 @@ PRAGMAS = {
     "foreign_keys": 1,
     # A commit must survive a power cut: from the commit on, the record can't be lost.
     "synchronous": "full",
-    "cache_size": -64_000,
+    # KiB for each connection, of which every thread has one; another's commit empties it anyway.
+    "cache_size": -2_000,
 }
+
+T = TypeVar("T")
 
 
 class Store:
-    """One open index. Reads run anywhere; writes run one at a time inside ``write()``.
+    """One open index. Reads run anywhere; writes run one at a time inside ``write()``, or ``together``.
 
     A process has one index open at a time, since the tables are bound to it.
     """
@@ -37,6 +42,7 @@ class Store:
             raise AssertionError("this process has an index open already")
         self._path = path
         self._write_lock = threading.RLock()
+        self._group = Group(self._write_lock, self._write_all)
         self._database = peewee.SqliteDatabase(
             str(path), pragmas=PRAGMAS, timeout=BUSY_TIMEOUT_SECONDS, lock_type="IMMEDIATE"
         )
@@ -64,6 +70,30 @@ class Store:
         """One database transaction: all that is written inside becomes durable together, or nothing does."""
         with self._write_lock, _available(), self._database.atomic():
             yield
+
+    def together(self, work: Callable[[], T]) -> T:
+        """Do ``work`` as inside ``write()``, in one transaction with the work of other threads that wait as well.
+
+        Durable when this returns, or when the outer transaction ends if there is one. What ``work`` raises takes
+        back its own writes alone. It may run on another of these threads, so it must not look at thread-locals.
+        """
+        if self._database.in_transaction():
+            with self.write():
+                return work()
+        return self._group.do(work)
+
+    def _write_all(self, shares: Sequence[Share]) -> None:
+        with _available(), self._database.atomic():
+            for share in shares:
+                tables.run("SAVEPOINT share")
+                try:
+                    share.result = share.work()
+                except peewee.OperationalError:
+                    raise  # the database's fault, which may have ended the transaction
+                except Exception as fault:  # noqa: BLE001 - raised on the thread whose work it is
+                    share.fault = fault
+                    tables.run("ROLLBACK TO SAVEPOINT share")
+                tables.run("RELEASE SAVEPOINT share")
 
     @contextmanager
     def read(self) -> Iterator[None]:
@@ -104,7 +134,11 @@ def claim(store: Store, wanted: dict[str, str]) -> None:
     ``wanted`` names what the chain says (such as chain_id and genesis); each that the index remembers
     must be the same.
     """
-    known = store.settings()
+    hold_against(store.settings(), wanted)
+
+
+def hold_against(known: dict[str, str], wanted: dict[str, str]) -> None:
+    """The same for settings that were read already."""
     for name, value in wanted.items():
         if name in known and known[name] != value:
             raise SetupError(

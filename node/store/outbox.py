@@ -31,7 +31,7 @@ def _cut(ids: Collection[int]) -> Iterable[list[int]]:
 
 def next_nonce(signer: str) -> int | None:
     """The nonce behind the highest stored one, or None before the first."""
-    highest = t.Outbox.select(fn.MAX(t.Outbox.nonce)).where(t.Outbox.signer == signer).scalar()
+    ((highest,),) = t.run("SELECT MAX(nonce) FROM outbox WHERE signer = ?", signer).fetchall()
     return None if highest is None else int(highest) + 1
 
 
@@ -39,18 +39,14 @@ def add(
     *, signer: str, nonce: int, kind: TxKind, raw: bytes, tx_hash: str, now: int, waits_for: Collection[int] = ()
 ) -> int:
     """Store a signed transaction; answers its id. It is not sent before those in ``waits_for`` are finished."""
-    made = t.Outbox.create(
-        signer=signer,
-        nonce=nonce,
-        kind=kind.value,
-        signed_bytes=raw,
-        signed_at=now,
-        tx_hash=tx_hash,
-        state=TxState.SIGNED.value,
-    )
+    ((tx_id,),) = t.run(
+        "INSERT INTO outbox (signer, nonce, kind, signed_bytes, signed_at, tx_hash, state) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        *(signer, nonce, kind.value, raw, now, tx_hash, TxState.SIGNED.value),
+    ).fetchall()
     if waits_for:
-        t.Wait.insert_many([{"outbox_id": made.id, "waits_for": other} for other in waits_for]).execute()
-    return int(made.id)
+        t.Wait.insert_many([{"outbox_id": tx_id, "waits_for": other} for other in waits_for]).execute()
+    return int(tx_id)
 
 
 def _rows(query: Any) -> list[OutboxTx]:
@@ -91,13 +87,16 @@ def mined_up_to(block_number: int, limit: int) -> list[OutboxTx]:
 
 def lanes_with(states: Sequence[TxState]) -> list[str]:
     """The signers that have a transaction in one of ``states``."""
-    query = t.Outbox.select(t.Outbox.signer).where(t.Outbox.state.in_(_values(states))).distinct()
-    return sorted(str(signer) for (signer,) in t.tuples(query))
+    where = f"state IN {t.places(len(states))}"
+    return sorted(
+        str(signer) for (signer,) in t.run(f"SELECT DISTINCT signer FROM outbox WHERE {where}", *_values(states))
+    )
 
 
 def count(states: Sequence[TxState]) -> int:
     """How many transactions are in one of ``states``."""
-    return int(t.Outbox.select(fn.COUNT(t.Outbox.id)).where(t.Outbox.state.in_(_values(states))).scalar())
+    where = f"state IN {t.places(len(states))}"
+    return int(t.run(f"SELECT COUNT(*) FROM outbox WHERE {where}", *_values(states)).fetchall()[0][0])
 
 
 def oldest_at(states: Sequence[TxState]) -> int | None:
@@ -219,6 +218,16 @@ def blocks_from(number: int) -> list[tuple[int, str]]:
         .order_by(t.Outbox.block_number.desc())
     )
     return [(int(height), str(block)) for height, block in t.tuples(query)]
+
+
+def first_block() -> tuple[int, str] | None:
+    """The lowest block that holds a transaction of ours: that of the deployment."""
+    found = next(iter(t.tuples(_blocks().order_by(t.Outbox.block_number).limit(1))), None)
+    return None if found is None else (int(found[0]), str(found[1]))
+
+
+def _blocks() -> Any:
+    return t.Outbox.select(t.Outbox.block_number, t.Outbox.block_hash).where(t.Outbox.block_number.is_null(False))
 
 
 def blocks_before(number: int, limit: int) -> list[tuple[int, str]]:

@@ -8,67 +8,69 @@ from node.domain.records import Org, User
 from node.domain.roles import Role
 from node.store import tables as t
 
-
-def _user(row: t.User) -> User:
-    return User(
-        id=row.id,
-        username=row.username,
-        nickname=row.nickname,
-        phone=row.phone,
-        email=row.email,
-        avatar=row.avatar,
-        role=Role(row.role),
-        password_hash=row.password_hash,
-        token_epoch=row.token_epoch,
-        deleted=row.deleted,
-        realname=row.realname,
-        resident_id=row.resident_id_masked,
-        org_id=row.org_id,
-        role_before=Role(row.role_before) if row.role_before else None,
-        created_at=row.created_at,
-    )
+_COLUMNS = (
+    *("id", "username", "nickname", "phone", "email", "avatar", "role", "password_hash", "token_epoch", "deleted"),
+    *("realname", "resident_id_masked", "org_id", "role_before", "created_at"),
+)
 
 
-def _one(*where: Any) -> User | None:
-    row = t.User.get_or_none(*where)
-    return _user(row) if row else None
+def _users(where: str, *values: object) -> list[User]:
+    columns = ", ".join(_COLUMNS)
+    return [_user(row) for row in t.run(f'SELECT {columns} FROM "user" WHERE {where}', *values)]
+
+
+def _user(row: tuple[Any, ...]) -> User:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values["resident_id"] = values.pop("resident_id_masked")
+    values["role"] = Role(values["role"])
+    values["role_before"] = Role(values["role_before"]) if values["role_before"] else None
+    values["deleted"] = bool(values["deleted"])
+    return User(**values)
+
+
+def _one(where: str, *values: object) -> User | None:
+    found = _users(where, *values)
+    return found[0] if found else None
 
 
 def add_user(*, username: str, nickname: str, phone: str, role: Role, password_hash: str, now: int) -> User:
     """A new user."""
-    return _user(
-        t.User.create(
-            username=username,
-            nickname=nickname,
-            phone=phone,
-            role=role.value,
-            password_hash=password_hash,
-            created_at=now,
-        )
+    made = t.User.create(
+        username=username,
+        nickname=nickname,
+        phone=phone,
+        role=role.value,
+        password_hash=password_hash,
+        created_at=now,
     )
+    return _known(made.id)
+
+
+def _known(user_id: int) -> User:
+    found = user(user_id)
+    assert found is not None
+    return found
 
 
 def user(user_id: int) -> User | None:
     """The user with this id, deleted or not."""
-    return _one(t.User.id == user_id)
+    return _one("id = ?", user_id)
 
 
 def user_called(username: str) -> User | None:
     """The user with this username, deleted or not."""
-    return _one(t.User.username == username)
+    return _one("username = ?", username)
 
 
 def user_with_phone(phone: str) -> User | None:
     """The user who logs in with this phone; deleted users have none."""
-    return _one(t.User.phone == phone, ~t.User.deleted)
+    return _one("phone = ? AND NOT deleted", phone)
 
 
 def change_user(user_id: int, **columns: object) -> User:
     """Set columns of a user and answer the user as it is now."""
     t.User.update(**columns).where(t.User.id == user_id).execute()
-    changed = user(user_id)
-    assert changed is not None
-    return changed
+    return _known(user_id)
 
 
 def revoke_tokens(user_id: int) -> None:
@@ -78,8 +80,7 @@ def revoke_tokens(user_id: int) -> None:
 
 def members(org_id: int, offset: int, limit: int) -> list[User]:
     """The users of an org, by id."""
-    rows = t.User.select().where(t.User.org == org_id, ~t.User.deleted)
-    return [_user(row) for row in rows.order_by(t.User.id).offset(offset).limit(limit)]
+    return _users("org_id = ? AND NOT deleted ORDER BY id LIMIT ? OFFSET ?", org_id, limit, offset)
 
 
 def add_org(*, name: str, code: str, legal_name: str, legal_phone: str, info: bytes, owner_id: int, now: int) -> Org:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from peewee import (
@@ -36,6 +36,24 @@ def tuples(query: Any) -> Iterable[tuple[Any, ...]]:
     """The rows of a query as plain tuples."""
     rows: Iterable[tuple[Any, ...]] = query.tuples()
     return rows
+
+
+def run(sql: str, *values: object) -> Any:
+    """Execute SQL that stands ready, for what every circ does: peewee writes a query anew each time it runs.
+
+    Values stand as ``?``. Answers the driver's cursor, whose rows are tuples.
+    """
+    return database.execute_sql(sql if database.param == "?" else sql.replace("?", database.param), values)
+
+
+def run_many(sql: str, rows: Iterable[Sequence[object]]) -> None:
+    """``run`` for each of ``rows``, as one call of the driver."""
+    database.cursor().executemany(sql if database.param == "?" else sql.replace("?", database.param), rows)
+
+
+def places(total: int) -> str:
+    """``(?, ?, …)`` for ``total`` values of an IN."""
+    return f"({', '.join('?' * total)})"
 
 
 class Setting(Table):
@@ -314,6 +332,17 @@ class RecognitionModel(Table):
         indexes = ((("name", "version"), True),)
 
 
+class Published(Table):
+    """A circ whose block ``salt ‖ form`` stands in the store of files, for everybody to read."""
+
+    circ_id = IntegerField(primary_key=True)
+    cid = CharField(unique=True)
+    size = IntegerField()
+
+    class Meta:
+        table_name = "published"
+
+
 class Idempotency(Table):
     """The answer of a call that had an idempotency key; ``scope`` says whose key it is."""
 
@@ -350,4 +379,5 @@ TABLES = (
     Material,
     RecognitionModel,
     Idempotency,
+    Published,
 )

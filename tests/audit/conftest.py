@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +44,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def view(world: World) -> View:
     """A node to make a liar of."""
     return world.view.copy()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[World]:
+    """A world that the test may add to, with goods 1 and 2."""
+    with new_world(tmp_path) as made:
+        made.circulate([1, 2], PRODUCE, "coop", form=FORM.to_bytes())
+        yield made

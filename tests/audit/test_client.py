@@ -4,53 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent import futures
-from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from node.api import client as api_client
 from node.api.client import AuditedNode, NodeClient, NotUnderstood, Refused
 from node.api.status import to_status
-from node.errors import Reason, Status, VTraceError, invalid, not_found
-from node.flow.audit import AuditImpossible, Auditor, ShownGoods, Unanswered, Unreadable, What
+from node.errors import Reason, Status, VTraceError, invalid
+from node.flow.audit import AuditImpossible, Auditor, Unanswered, Unreadable, What
 from node.wire.circ.v1 import circ_pb2 as circ
 from node.wire.vtrace.v1 import service_pb2 as wire
+from tests.audit.fake_node import Answer, FakeNode, response_of, showing
 from tests.audit.world import View, World
-
-Answer = Callable[[int, grpc.ServicerContext], bytes]
-
-
-class FakeNode:
-    """Answers GetCirc with the bytes that ``answer`` makes of the goods id."""
-
-    def __init__(self) -> None:
-        self.answer: Answer = lambda _goods_id, _context: b""
-        self.tokens: list[str | None] = []
-        self._server = grpc.server(futures.ThreadPoolExecutor(2))
-        handler = grpc.unary_unary_rpc_method_handler(self._get_circ)
-        generic = grpc.method_handlers_generic_handler("vtrace.v1.VTraceInterface", {"GetCirc": handler})
-        self._server.add_generic_rpc_handlers((generic,))
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
-        self._server.start()
-
-    def _get_circ(self, raw: bytes, context: grpc.ServicerContext) -> bytes:
-        self.tokens.append(dict(context.invocation_metadata()).get("authorization"))
-        return self.answer(wire.GetCircRequest.FromString(raw).goods_id, context)
-
-    def refuse(self, status: status_pb2.Status) -> None:
-        def answer(_: int, context: grpc.ServicerContext) -> bytes:
-            context.abort_with_status(rpc_status.to_status(status))
-            raise AssertionError("abort returned")
-
-        self.answer = answer
-
-    def stop(self) -> None:
-        self._server.stop(0).wait()
 
 
 @pytest.fixture
@@ -64,61 +32,6 @@ def fake() -> Iterator[FakeNode]:
 def client(fake: FakeNode) -> Iterator[NodeClient]:
     with NodeClient(fake.address) as made:
         yield made
-
-
-def response_of(shown: ShownGoods) -> wire.GetCircResponse:
-    """The answer of a node that shows just this."""
-    made = wire.GetCircResponse()
-    info = made.goods_info
-    serial = info.serial
-    of_class = getattr(serial, "class")
-    assert shown.serial is not None
-    assert shown.serial.product_time is not None
-    assert shown.goods_class is not None
-    seconds, rest = divmod(shown.serial.product_time, 1_000_000)
-    serial.timestamp.CopyFrom(Timestamp(seconds=seconds, nanos=rest * 1_000))
-    values: list[tuple[Any, str, Any]] = [
-        (info, "ID", shown.goods_id),
-        (info, "creator", shown.creator),
-        (serial, "ID", shown.serial.id),
-        (of_class, "ID", shown.goods_class.id),
-        (of_class, "name", shown.goods_class.name),
-        (of_class, "des", shown.goods_class.description),
-        (of_class, "tm", shown.goods_class.trademark),
-        (of_class, "material_id", shown.goods_class.material_id),
-        (of_class, "org_id", shown.goods_class.org_id),
-    ]
-    for one in shown.circs:
-        record = made.circ_records.add(circ_type=one.circ_type, salt=one.salt)
-        values += [
-            (record, "object_id", one.goods_id),
-            (record, "Operator", one.operator),
-            (record, "from", one.origin),
-            (record, "to", one.to),
-            (record, "from_value", one.form.decode() or None),
-            (record, "tx_hash", one.tx_hash),
-            (record, "trans_id", one.trans_id),
-            (record, "times", one.times),
-            (record, "status", one.status),
-        ]
-    for message, name, value in values:
-        if value is not None:
-            getattr(message, name).value = value
-    return made
-
-
-def showing(view: View) -> Answer:
-    """Show what the view shows, and refuse other goods as the node does."""
-
-    def answer(goods_id: int, context: grpc.ServicerContext) -> bytes:
-        shown = view.history(goods_id)
-        if shown is None:
-            refusal = not_found(Reason.GOODS_NOT_FOUND, "goods_id", goods_id)
-            context.abort_with_status(rpc_status.to_status(to_status(refusal)))
-            raise AssertionError("abort returned")
-        return response_of(shown).SerializeToString()
-
-    return answer
 
 
 def test_a_history_is_read_as_it_is_shown(fake: FakeNode, client: NodeClient, world: World) -> None:
@@ -352,3 +265,44 @@ def test_a_refusal_writes_nothing_into_the_terminal(fake: FakeNode, client: Node
     report = Auditor(AuditedNode(client), world.chain, world.address).audit([1])
     assert len(report.differences) == 1
     assert all(line.isprintable() for line in report.lines)
+
+
+def test_a_node_that_lies_to_one_of_its_callers(fake: FakeNode, world: World, view: View) -> None:
+    """It tells them apart by their connections, or by the token that one of them has."""
+    view.change(1, 2, form=b'{"cup_score": 91.0}')
+    peers: list[str] = []
+
+    def by_connection(goods_id: int, context: grpc.ServicerContext) -> bytes:
+        peer = context.peer()
+        if peer not in peers:
+            peers.append(peer)
+        return showing(world.view if peer == peers[0] else view)(goods_id, context)
+
+    def by_token(goods_id: int, context: grpc.ServicerContext) -> bytes:
+        known = dict(context.invocation_metadata()).get("authorization") == "Bearer abc"
+        return showing(view if known else world.view)(goods_id, context)
+
+    for lie, token in ((by_connection, None), (by_token, "abc")):
+        fake.answer = lie
+        with NodeClient(fake.address) as one, NodeClient(fake.address) as other:
+            second = AuditedNode(other, token)
+            auditor = Auditor(AuditedNode(one), world.chain, world.address, second=second)
+            (difference,) = auditor.audit_all().differences
+            assert (difference.goods_id, difference.what) == (1, What.TWO_ANSWERS)
+    assert len(peers) == 2
+
+
+def test_a_token_that_the_node_does_not_take(fake: FakeNode, world: World) -> None:
+    """That is the auditor's own affair, not a lie of the node's."""
+
+    def answer(goods_id: int, context: grpc.ServicerContext) -> bytes:
+        if "authorization" in dict(context.invocation_metadata()):
+            fault = VTraceError(Reason.TOKEN_EXPIRED, "the token has expired")
+            context.abort_with_status(rpc_status.to_status(to_status(fault)))
+        return showing(world.view)(goods_id, context)
+
+    fake.answer = answer
+    with NodeClient(fake.address) as one, NodeClient(fake.address) as other:
+        auditor = Auditor(AuditedNode(one), world.chain, world.address, second=AuditedNode(other, "old"))
+        with pytest.raises(AuditImpossible, match="the node does not take the token: UNAUTHENTICATED"):
+            auditor.audit([1])

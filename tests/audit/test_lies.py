@@ -532,7 +532,7 @@ def test_goods_that_were_never_produced_say_nothing_of_themselves() -> None:
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[2Jgoods 1: fine", "\u202eevil", "\ud800", "x" * 5_000, "\r\x07\x9b1A"])
 def test_a_difference_is_one_printable_line(text: str) -> None:
-    for made in (Difference(1, What.FORM, text), Unreadable(text), AuditImpossible(text)):
+    for made in (Difference(1, What.FORM, text, 6), Unreadable(text), AuditImpossible(text)):
         assert str(made).isprintable()
         assert len(str(made)) < 1_000
-    assert str(Difference(1, What.FORM, "咖啡 ok")) == "goods 1: 咖啡 ok"
+    assert str(Difference(1, What.FORM, "咖啡 ok", 6)) == "goods 1: 咖啡 ok"

@@ -48,6 +48,12 @@ WALLET = bytes.fromhex("6010600c60003960106000f3") + ANY_SIGNATURE
 RELAY = bytes.fromhex("6022600c60003960226000f3") + bytes.fromhex(
     "602036038060206000376000600082600060006000355af160205760006000fd5b00"
 )
+# A contract that calls the address in its calldata's first word with so many bytes as the second says, and then emits a
+# log of its own: four topics and the data are the rest of its calldata.
+FORGER = bytes.fromhex("603d600c600039603d6000f3") + bytes.fromhex(
+    "6020358060406000376000600082600060006000355af15060400180608001803603808260"
+    "00378260600135836040013584602001358535846000a400"
+)
 
 
 class View:
@@ -98,6 +104,7 @@ class World:
         self.address = self.deploy()
         self.lookalike: ShownCirc | None = None
         self.last_data = b""
+        self.last_times: list[int] = []
 
     def deploy(self) -> str:
         me = signer.address_of(self._key)
@@ -105,18 +112,17 @@ class World:
         assert created is not None
         return created
 
-    def sign(self, to: str | None, data: bytes, gas: int = CALL_GAS) -> signer.SignedTransaction:
-        signed = signer.sign_transaction(
-            self._key,
-            chain_id=self.chain_id,
-            nonce=self._nonce,
-            to=to,
-            data=data,
-            gas=gas,
-            fees=Fees(self._fee_per_gas, 0),
-        )
+    def sign(self, to: str | None, data: bytes, gas: int = CALL_GAS, value: int = 0) -> signer.SignedTransaction:
         self._nonce += 1
-        return signed
+        return self._sign(self._key, self._nonce - 1, to, data, gas, value)
+
+    def _sign(
+        self, key: bytes, nonce: int, to: str | None, data: bytes, gas: int, value: int = 0
+    ) -> signer.SignedTransaction:
+        fees = Fees(self._fee_per_gas, 0)
+        return signer.sign_transaction(
+            key, chain_id=self.chain_id, nonce=nonce, to=to, data=data, gas=gas, fees=fees, value=value
+        )
 
     def send(self, to: str | None, data: bytes, gas: int = CALL_GAS) -> Receipt:
         signed = self.sign(to, data, gas)
@@ -142,6 +148,25 @@ class World:
         account = signer.address_of(self._keys[name])
         assert self.send(self.address, contract.set_account_data(self._numbers[name], account)).status
 
+    def make_sovereign(self, name: str) -> bytes:
+        """From now on the actor holds its own key, which is answered."""
+        key = signer.new_key()
+        actor, account = self._numbers[name], signer.address_of(key)
+        possession = signer.sign_digest(key, contract.account_digest(self.chain_id, self.address, actor, account))
+        assert self.send(self.address, contract.set_account_data(actor, account, possession)).status
+        self._keys[name] = key
+        return key
+
+    def holder(self, goods_id: int) -> str:
+        """The name of the actor who holds goods."""
+        number, _ = contract.decode_goods_of(self.chain.call(self.address, contract.goods_of_data(goods_id)))
+        return next(name for name, each in self._numbers.items() if each == number)
+
+    def send_as(self, key: bytes, data: bytes) -> Receipt:
+        """The first transaction of an account of its own, to the contract."""
+        assert self.deliver(self.sign(signer.address_of(key), b"", 21_000, CALL_GAS * self._fee_per_gas)).status
+        return self.deliver(self._sign(key, 0, self.address, data, CALL_GAS))
+
     def on_lookalike(self, goods_id: int, operator: str) -> ShownCirc:
         """A produce circ that another contract of the same code took."""
         ours, self.address = self.address, self.deploy()
@@ -162,12 +187,16 @@ class World:
     def times(self, goods_id: int) -> int:
         return contract.decode_goods_of(self.chain.call(self.address, contract.goods_of_data(goods_id)))[1]
 
+    def signature(self, operator: str, circ: Circ) -> bytes:
+        """The signature of the operator's present key over a circ."""
+        return signer.sign_digest(self._keys[operator], contract.circ_digest(self.chain_id, self.address, circ))
+
     def prepare(
         self, goods: Sequence[int], kind: CircType, operator: str, to: str = "", form: bytes = b"", later: int = 0
     ) -> tuple[signer.SignedTransaction, ShownCirc]:
         """A signed circ and how it is shown while it waits. ``later`` circs of each of the goods wait before it."""
         salt = secrets.token_bytes(16)
-        times = [self.times(goods_id) + later for goods_id in goods]
+        times = self.last_times = [self.times(goods_id) + later for goods_id in goods]
         on_chain = Circ(
             ranges_of(goods),
             kind,
@@ -176,9 +205,7 @@ class World:
             form_digest(salt, form),
             sum(times),
         )
-        digest = contract.circ_digest(self.chain_id, self.address, on_chain)
-        signature = signer.sign_digest(self._keys[operator], digest)
-        self.last_data = contract.circulate_data(on_chain, signature)
+        self.last_data = contract.circulate_data(on_chain, self.signature(operator, on_chain))
         signed = self.sign(self.address, self.last_data)
         shown = ShownCirc(
             goods_id=goods[0],
@@ -220,15 +247,13 @@ class World:
     def circulate(
         self, goods: Sequence[int], kind: CircType, operator: str, to: str = "", form: bytes = b""
     ) -> ShownCirc:
-        """Record a circ of goods that have had equally many, and show it: as failed if the contract refused it."""
+        """Record a circ, and show it: as failed if the contract refused it."""
         signed, shown = self.prepare(goods, kind, operator, to, form)
         receipt = self.deliver(signed)
         settled = replace(shown, tx_hash=signed.hash, status="success" if receipt.status else "failed")
-        if not receipt.status:
-            settled = replace(settled, times=None)
-        for goods_id in goods:
-            self.view.add(goods_id, settled)
-        return settled
+        for goods_id, times in zip(goods, self.last_times, strict=True):
+            self.view.add(goods_id, replace(settled, times=times if receipt.status else None))
+        return settled if receipt.status else replace(settled, times=None)
 
 
 @contextmanager

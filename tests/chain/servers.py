@@ -42,15 +42,22 @@ def free_port() -> int:
 
 @contextmanager
 def anvil(*args: str, port: int | None = None) -> Iterator[str]:
-    """Anvil with any further arguments; gives its URL. It mines at once, unless told otherwise.
+    """Anvil with any further arguments; gives its URL. It mines at once, unless told otherwise."""
+    port = port or free_port()
+    with anvil_process(*args, port=port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def anvil_process(*args: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The same, for who wants the process itself.
 
     It keeps EIP-7825 (at most 16,777,216 gas a transaction) only if it is asked to, so it is.
     """
-    port = port or free_port()
     command = [str(ANVIL), "--host", "127.0.0.1", "--port", str(port), "--accounts", "1"]
     command += ["--enable-tx-gas-limit", *args]
-    with _served(command, f"http://127.0.0.1:{port}") as url:
-        yield url
+    with _served(command, f"http://127.0.0.1:{port}") as process:
+        yield process
 
 
 @contextmanager
@@ -58,7 +65,8 @@ def hardhat(*args: str, port: int | None = None) -> Iterator[str]:
     """Hardhat Network by the project's own configuration; gives its URL. It mines at once."""
     port = port or free_port()
     command = [str(HARDHAT), "node", "--hostname", "127.0.0.1", "--port", str(port), *args]
-    with _served(command, f"http://127.0.0.1:{port}") as url:
+    url = f"http://127.0.0.1:{port}"
+    with _served(command, url):
         yield url
 
 
@@ -84,7 +92,7 @@ def fund(rpc: JsonRpc, account: str, wei: int = RICH_WEI) -> None:
 
 
 @contextmanager
-def _served(command: Sequence[str], url: str) -> Iterator[str]:
+def _served(command: Sequence[str], url: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends. Its output goes to a file, which a failure quotes."""
     environment = os.environ | {"HARDHAT_DISABLE_TELEMETRY_PROMPT": "true", "NO_COLOR": "1"}
     with tempfile.TemporaryFile() as output:
@@ -93,7 +101,7 @@ def _served(command: Sequence[str], url: str) -> Iterator[str]:
         )
         try:
             _await_ready(process, url, output.fileno())
-            yield url
+            yield process
         finally:
             end(process)
 

@@ -1,8 +1,12 @@
-"""What the node needs of any chain: one suite, on the embedded chain, on Anvil and on Hardhat, by each transport."""
+"""What the node needs of any chain: one suite, on the embedded chain, on Anvil and on Hardhat, by each transport.
+
+The simulator runs it too, in this process and behind HTTP: what tests say of it holds as far as it passes here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +15,15 @@ import pytest
 from node.chain.rpc import CallReverted, Chain, ChainUnavailable, HttpRpc, RefusalKind, RpcError
 from node.chain.transport import INVALID_PARAMS, METHOD_NOT_FOUND, JsonRpc
 from node.chain.websocket import WebSocketRpc
+from tests.simulator.chain import Simulator
+from tests.simulator.http import served
 
 from .echo import CREATION as ECHO
 from .echo import GAS, REASON, RUNTIME, Sender, mined, word
-from .servers import anvil, embedded, fund, hardhat, url_over
+from .servers import RICH_WEI, anvil, embedded, fund, hardhat, url_over
 
 NOWHERE = "0x" + "ab" * 32
-CHAIN_IDS = {"embedded": 0x565472616365, "anvil": 31337, "hardhat": 31337}
+CHAIN_IDS = {"embedded": 0x565472616365, "anvil": 31337, "hardhat": 31337, "simulator": 31337}
 SERVERS = {"anvil": anvil, "hardhat": hardhat}
 
 
@@ -37,7 +43,10 @@ class Net:
         return [each.hash for each in signed]
 
 
-@pytest.fixture(scope="module", params=["embedded", "anvil http", "anvil ws", "hardhat http", "hardhat ws"])
+NETS = ("embedded", "anvil http", "anvil ws", "hardhat http", "hardhat ws", "simulator direct", "simulator http")
+
+
+@pytest.fixture(scope="module", params=NETS)
 def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     sender = Sender()
     if request.param == "embedded":
@@ -46,6 +55,14 @@ def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             yield _deployed("embedded", rpc, sender)
         return
     name, scheme = request.param.split()
+    if name == "simulator":
+        simulator = Simulator()
+        simulator.ledger.fund(sender.address, RICH_WEI)
+        with ExitStack() as opened:
+            rpc = simulator if scheme == "direct" else HttpRpc(opened.enter_context(served(simulator)))
+            opened.callback(rpc.close)
+            yield _deployed(request.param, rpc, sender)
+        return
     with SERVERS[name]() as url:
         remote = HttpRpc(url) if scheme == "http" else WebSocketRpc(url_over(scheme, url))
         try:
@@ -253,7 +270,7 @@ def test_unknown_method_and_bad_params(net: Net) -> None:
     assert known == hex(net.chain_id)
     assert isinstance(unknown, RpcError)
     assert isinstance(bad, RpcError)
-    if net.name in ("embedded", "anvil http"):  # Hardhat and Anvil's WebSocket have codes of their own
+    if not net.name.startswith("hardhat") and net.name != "anvil ws":  # those have codes of their own
         assert unknown.code == METHOD_NOT_FOUND
         assert bad.code == INVALID_PARAMS
 

@@ -76,7 +76,7 @@ CALLS = st.fixed_dictionaries(
         "chain_id": st.integers(1, 2**53),
         "nonce": st.integers(0, 2**63 - 1),
         "to": ADDRESSES,
-        "data": st.binary(max_size=100),
+        "data": st.binary(max_size=100) | st.integers(250, 70_000).map(bytes),
         "gas": st.integers(21_000, gas.GAS_MAX),
         "value": st.integers(0, 2**80),
     }

@@ -160,6 +160,10 @@ class Ledger:
         """Holder and times."""
         return contract.decode_goods_of(self.call(contract.goods_of_data(goods_id)))
 
+    def word(self, number: int) -> int:
+        """The storage word of goods ``8 * number`` to ``8 * number + 7``."""
+        return int(self._state.get_storage(to_canonical_address(self.address), WORDS_SLOT + number))
+
     def version_of(self, goods: tuple[Range, ...]) -> int:
         """The sum of times over the goods."""
         return sum(self.goods(goods_id)[1] for span in goods for goods_id in span)
@@ -188,8 +192,8 @@ class Ledger:
         self._state.set_storage(address, slot, word | (holder | times << 20) << lane)
 
 
-ACTORS_SLOT = 3
-WORDS_SLOT = 6
+ACTORS_SLOT = 2**28 + 3
+WORDS_SLOT = 0
 """Where the contract keeps the number of actors and the first word of goods."""
 
 WALLET = bytes.fromhex(

@@ -12,7 +12,7 @@ from node.domain import custody
 from node.domain.custody import CustodyError, GoodsState
 from node.domain.model import EXAM_TIMES_MAX, GOODS_ID_MAX, TIMES_MAX, Circ, CircType, Range, Rights
 
-from .ledger import REGISTRAR, Ledger, address_of, circ, key_of
+from .ledger import REGISTRAR, Ledger, address_of, circ
 
 ACTORS = 4
 DEPLOYED = Ledger()
@@ -87,12 +87,12 @@ class Custody(RuleBasedStateMachine):
 
     @rule(name=st.integers(0, 5), rights=st.integers(0, 7))
     def register(self, name: int, rights: int) -> None:
-        digest, account = keccak(b"newcomer %d" % name), address_of(key_of(len(self.rights)))
+        actor = len(self.rights) + 1
+        digest, account = keccak(b"newcomer %d" % name), address_of(self.ledger.key(actor))
         outcome = self.ledger.send(contract.register_actor_data(account, Rights(rights), digest), REGISTRAR)
         if name in self.named:
             assert outcome.error == f"NameTaken(nameDigest=0x{digest.hex()}, actor={self.named[name]})"
             return
-        actor = len(self.rights) + 1
         assert outcome.events == [contract.ActorRegistered(actor, account, Rights(rights), digest)]
         self.named[name] = actor
         self.rights[actor] = Rights(rights)

@@ -107,6 +107,16 @@ def receiver_too_large_for_a_lane(ledger: Ledger) -> Outcome:
     return ledger.circulate(circ(1, PRODUCE, 1, 2**32 - 1))
 
 
+@refused(f"UnknownActor(actor={2**32 - 1})")
+def operator_too_large_for_a_lane(ledger: Ledger) -> Outcome:
+    return ledger.circulate(circ(1, PRODUCE, 2**32 - 1))
+
+
+@refused(f"UnknownActor(actor={2**20})")
+def receiver_just_too_large_for_a_lane(ledger: Ledger) -> Outcome:
+    return ledger.circulate(circ(1, PRODUCE, 1, 2**20))
+
+
 @refused("UnknownActor(actor=4)")
 def rights_of_an_unknown_actor(ledger: Ledger) -> Outcome:
     return ledger.send(contract.set_rights_data(4, Rights.NONE), REGISTRAR)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,23 @@ class NodeFailed(Exception):
 
 
 class RunningNode:
-    """One started node. ``ready`` is the line that it printed."""
+    """One started node. ``ready`` is the line that it printed; ``module`` is what is run in place of ``vtrace``."""
 
-    def __init__(self, data_dir: Path, *args: str) -> None:
+    def __init__(
+        self, data_dir: Path, *args: str, module: str = "node.cli", environment: Mapping[str, str] | None = None
+    ) -> None:
         self.data_dir = data_dir
         self.log_path = data_dir.with_name(data_dir.name + ".log")
-        command = [sys.executable, "-m", "node.cli", "serve", "--data-dir", str(data_dir)]
+        command = [sys.executable, "-m", module, "serve", "--data-dir", str(data_dir)]
         command += ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", *args]
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **(environment or {})},
+            )
         self.ready = self._wait_ready()
         self.client = WireClient(self.ready["grpc"])
 

@@ -35,10 +35,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """An actor as the contract had it at one place: who spoke for it, and what it might do."""
+    """An actor as the contract had it at one place: who spoke for it, and what it might do.
+
+    A sovereign actor holds its own key; that of any other is the node's.
+    """
 
     account: str
     rights: Rights
+    sovereign: bool = False
 
 
 class Actors:
@@ -56,10 +60,11 @@ class Actors:
                 self._lives[actor] = [(place, Actor(account, rights))]
                 self._names[actor] = name_digest
                 self._by_name.setdefault(name_digest, []).append(actor)
-            case contract.AccountChanged(actor, account, _):
-                self._go_on(actor, place, Actor(account, self._last(actor).rights))
+            case contract.AccountChanged(actor, account, sovereign):
+                self._go_on(actor, place, Actor(account, self._last(actor).rights, sovereign))
             case contract.RightsChanged(actor, rights):
-                self._go_on(actor, place, Actor(self._last(actor).account, rights))
+                last = self._last(actor)
+                self._go_on(actor, place, Actor(last.account, rights, last.sovereign))
 
     def _last(self, actor: int) -> Actor:
         life = self._lives.get(actor)
@@ -75,6 +80,11 @@ class Actors:
         life = self._lives.get(actor, [])
         before = bisect_right(life, place, key=lambda moment: moment[0])
         return life[before - 1][1] if before else None
+
+    def now(self, actor: int) -> Actor | None:
+        """The actor after the last event that was learnt; None if it isn't registered."""
+        life = self._lives.get(actor)
+        return life[-1][1] if life else None
 
     def name_digest(self, actor: int) -> bytes | None:
         """The digest of the username under which the actor was registered."""
@@ -115,6 +125,21 @@ class Evidence:
     call: Circ | None = None
     events: tuple[Event, ...] = ()
     signed_by: str | None = None
+    sender: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A circ that the contract refused although its operator's own key had signed it.
+
+    ``custodial`` says that the key was the node's when the block was made.
+    """
+
+    tx_hash: str
+    block: int
+    sender: str
+    call: Circ
+    custodial: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +147,8 @@ class Facts:
     """All that the chain says of one goods at the block ``head``.
 
     ``evidence`` has every transaction that the node names and the chain knows. ``events`` are all circs of the
-    goods up to ``head``; None where the contract's logs weren't read. ``contract_accounts`` are those accounts
-    that have code.
+    goods up to ``head``; None where the contract's logs weren't read. ``attempts`` are the refused circs of the goods,
+    empty where the chain's blocks weren't read. ``contract_accounts`` are those accounts that have code.
     """
 
     head: int
@@ -133,6 +158,7 @@ class Facts:
     evidence: dict[str, Evidence] = field(default_factory=dict)
     events: Sequence[Event] | None = None
     contract_accounts: frozenset[str] = frozenset()
+    attempts: Sequence[Attempt] = ()
 
 
 def place_of(log: Log) -> Place:
@@ -148,9 +174,9 @@ def names_goods(circ: Circ, goods_id: int) -> bool:
 
 def promise(transaction: Transaction | None, block: int | None, tx_hash: str, chain_id: int, address: str) -> Evidence:
     """The evidence of a transaction of which nothing has come yet: not mined, or not up to the audited block."""
-    call, signed_by = _asked(transaction, chain_id, address)
+    call, signed_by = asked(transaction, chain_id, address)
     fault = None if transaction is None or _goes_to(transaction, address) else Fault.ELSEWHERE
-    return Evidence(tx_hash, block, fault, call, (), signed_by)
+    return Evidence(tx_hash, block, fault, call, (), signed_by, "" if transaction is None else transaction.sender)
 
 
 def weigh(
@@ -162,28 +188,52 @@ def weigh(
     Anybody may send a circ, and through another contract too. So it is the contract's log that counts; the calldata
     is held against it where it can be read, in a direct call.
     """
-    call, signed_by = _asked(transaction, chain_id, address)
-    direct = transaction is not None and _goes_to(transaction, address)
     events = _events(receipt, address) if receipt.status and transaction is not None else ()
-    fault = None
     if canonical_hash != receipt.block_hash:
         fault, events = Fault.FORKED_OFF, ()
-    elif not direct:
-        fault = None if events else Fault.ELSEWHERE
-    elif not receipt.status:
+    elif not receipt.status and transaction is not None and _goes_to(transaction, address):
         fault = Fault.REVERTED
-    elif call is None or not events:
+    else:
+        fault = None
+    return _weighed(transaction, receipt.tx_hash, receipt.block_number, events, fault, chain_id, address)
+
+
+def weigh_logged(transaction: Transaction | None, events: Sequence[Event], chain_id: int, address: str) -> Evidence:
+    """The evidence of a mined transaction whose ``events``, one at least, are known from the contract's logs.
+
+    An endpoint that has forgotten the transaction itself takes nothing from what the logs prove.
+    """
+    first = events[0]
+    if transaction is None:
+        return Evidence(first.tx_hash, first.place.block, events=tuple(events))
+    return _weighed(transaction, first.tx_hash, first.place.block, tuple(events), None, chain_id, address)
+
+
+def _weighed(
+    transaction: Transaction | None,
+    tx_hash: str,
+    block: int,
+    events: tuple[Event, ...],
+    fault: Fault | None,
+    chain_id: int,
+    address: str,
+) -> Evidence:
+    call, signed_by = asked(transaction, chain_id, address)
+    if fault is None and (transaction is None or not _goes_to(transaction, address)):
+        fault = None if events else Fault.ELSEWHERE
+    elif fault is None and (call is None or not events):
         fault = Fault.NO_EVENT
-    elif call not in [event.circ for event in events]:
+    elif fault is None and call not in [event.circ for event in events]:
         fault = Fault.OTHER_CALL
-    return Evidence(receipt.tx_hash, receipt.block_number, fault, call, events, signed_by)
+    sender = "" if transaction is None else transaction.sender
+    return Evidence(tx_hash, block, fault, call, events, signed_by, sender)
 
 
 def _goes_to(transaction: Transaction, address: str) -> bool:
     return transaction.to is not None and transaction.to.lower() == address.lower()
 
 
-def _asked(transaction: Transaction | None, chain_id: int, address: str) -> tuple[Circ | None, str | None]:
+def asked(transaction: Transaction | None, chain_id: int, address: str) -> tuple[Circ | None, str | None]:
     """The circ that a direct call asks the contract to take, and whose key signed it."""
     if transaction is None or not _goes_to(transaction, address):
         return None, None

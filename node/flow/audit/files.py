@@ -46,14 +46,15 @@ class FileCheck:
             name = f"circ {short(circ.trans_id or '')}"
             if circ.files != named:
                 detail = f"{name} lists {len(circ.files)} files that are not the {len(named)} that its form names"
-                yield Difference(goods_id, What.FILE, detail)
+                yield Difference(goods_id, What.FILE, detail, 13, circ.trans_id)
             if circ.status == CircStatus.FAILED.value:
                 continue
             for cid in named:
                 if cid not in self._faults:
                     self._faults[cid] = self._fault(cid)
                 if self._faults[cid] is not None:
-                    yield Difference(goods_id, What.FILE, f"{name} names the file {cid}: {self._faults[cid]}")
+                    detail = f"{name} names the file {cid}: {self._faults[cid]}"
+                    yield Difference(goods_id, What.FILE, detail, 13, circ.trans_id)
 
     def _fault(self, cid: str) -> str | None:
         if self._source is None:

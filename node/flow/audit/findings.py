@@ -37,15 +37,21 @@ class What(StrEnum):
     FILE = "file"
     CREATOR = "creator"
     PREDICTION = "prediction"
+    TWO_ANSWERS = "two-answers"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One way in which the node's answer is not what the chain says. As a string: one clear line."""
+    """One way in which the node's answer is not what the chain says. As a string: one clear line.
+
+    ``step`` is the number of the audit's step that found it; ``trans_id`` that of the circ shown, if it is about one.
+    """
 
     goods_id: int
     what: What
     detail: str
+    step: int
+    trans_id: str | None = None
 
     def __str__(self) -> str:
         return one_line(f"goods {self.goods_id}: {self.detail}")
@@ -56,6 +62,7 @@ class Verdict:
     """What the audit of one goods found: circs that are on the chain, circs that wait for it, and differences.
 
     ``fresh`` are goods that the node shows and of which the contract has taken no circ: nothing is proven of them.
+    ``unproven`` counts circs that are on the chain under another hash than their trans_id, which it doesn't know.
     """
 
     goods_id: int
@@ -63,6 +70,12 @@ class Verdict:
     pending: int
     differences: tuple[Difference, ...]
     fresh: bool = False
+    unproven: int = 0
+
+
+def unreadable(goods_id: int, detail: str) -> Verdict:
+    """The verdict on goods of which the node does not answer a history."""
+    return Verdict(goods_id, 0, 0, (Difference(goods_id, What.UNREADABLE, detail, 2),))
 
 
 def one_line(text: str) -> str:

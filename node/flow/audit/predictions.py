@@ -1,4 +1,4 @@
-"""Predictions that stand as evidence in exam circs: the auditor runs the model itself and compares.
+"""Step 14: predictions that stand as evidence in exam circs. The auditor runs the model itself and compares.
 
 An exam circ's form may carry ``{"prediction": {"model", "version", "input", "material"}}``: which model saw which
 material in the stored file that the CID ``input`` names. The form's digest is on chain, so the claim can't change; the
@@ -57,7 +57,8 @@ class Predictions:
                 self._known[claim] = self._fault(claim)
             if fault := self._known[claim]:
                 name = short(circ.trans_id or "")
-                yield Difference(goods_id, What.PREDICTION, f"circ {name} prediction differs: {fault}")
+                detail = f"circ {name} prediction differs: {fault}"
+                yield Difference(goods_id, What.PREDICTION, detail, 14, circ.trans_id)
 
     def _fault(self, claim: Prediction) -> str:
         """How the claim is wrong; empty if the model says the same."""

@@ -5,10 +5,18 @@ None stands for what the node left out. Kinds and statuses are what was said, kn
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
 from node.flow.audit.findings import one_line
+
+_HASH = re.compile(r"0x[0-9a-fA-F]{64}")
+
+
+def is_hash(text: str) -> bool:
+    """Whether a text is a transaction hash: 0x and 64 hex digits."""
+    return _HASH.fullmatch(text) is not None
 
 
 class _OneLine(Exception):

@@ -1,0 +1,112 @@
+"""Group commit: work of many threads that one of them does for all, in one transaction.
+
+Whoever comes while nobody leads becomes the leader. It does what waits by then, its own included, and hands the lead
+to the first of those that came meanwhile. So a commit, which is mostly waiting for the disk, is paid for once a group.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from node.errors import IndexUnavailable
+
+GROUP_MAX = 100
+"""How much is done in one transaction; the rest waits for the next."""
+WAIT_SECONDS_MAX = 60
+"""How long work waits to be begun."""
+
+T = TypeVar("T")
+
+
+class Lock(Protocol):
+    """What this needs of a lock."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
+
+    def release(self) -> None: ...
+
+
+class Share:
+    """One thread's part of a group: what is to be done, and what came of it."""
+
+    __slots__ = ("fault", "is_done", "result", "turn", "work")
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.work = work
+        self.result: Any = None
+        self.fault: BaseException | None = None
+        self.is_done = False
+        self.turn = threading.Lock()  # held until the share is done, or its thread is to lead
+        self.turn.acquire()
+
+
+class Group:
+    """``do_all`` does a group's work in one transaction, held against other writers by the lock ``writing``.
+
+    It gives every share its result or its own fault; what it raises is the fault of all.
+    """
+
+    def __init__(self, writing: Lock, do_all: Callable[[Sequence[Share]], None]) -> None:
+        self._writing = writing
+        self._do_all = do_all
+        self._lock = threading.Lock()
+        self._waiting: list[Share] = []  # the first leads, or is about to
+        self._is_led = False
+
+    def do(self, work: Callable[[], T]) -> T:
+        """Have ``work`` done, on whichever thread leads, and answer its result once it is committed.
+
+        IndexUnavailable when it was not begun within WAIT_SECONDS_MAX: then it never will be.
+        """
+        share = Share(work)
+        with self._lock:
+            self._waiting.append(share)
+            leads, self._is_led = not self._is_led, True
+        if not leads and not share.turn.acquire(timeout=WAIT_SECONDS_MAX):
+            self._give_up(share)
+        if not share.is_done:
+            self._lead()
+        if share.fault is not None:
+            raise share.fault
+        result: T = share.result
+        return result
+
+    def _give_up(self, share: Share) -> None:
+        """Leave the queue with IndexUnavailable; returns, with the share's turn, if that has just come."""
+        with self._lock:
+            if share.turn.acquire(blocking=False):
+                return
+            if share in self._waiting:
+                self._waiting.remove(share)
+                raise _busy()
+        share.turn.acquire()  # it is being done, which the transaction's own bounds end
+
+    def _lead(self) -> None:
+        is_free = self._writing.acquire(timeout=WAIT_SECONDS_MAX)
+        with self._lock:
+            taken = self._waiting[:GROUP_MAX]
+            del self._waiting[:GROUP_MAX]
+        try:
+            if not is_free:
+                raise _busy()
+            self._do_all(taken)
+        except BaseException as fault:  # noqa: BLE001 - every thread of the group raises it
+            for share in taken:
+                share.fault = fault
+        finally:
+            if is_free:
+                self._writing.release()
+            with self._lock:
+                if self._waiting:
+                    self._waiting[0].turn.release()
+                else:
+                    self._is_led = False
+            for share in taken:
+                share.is_done = True
+                share.turn.release()
+
+
+def _busy() -> IndexUnavailable:
+    return IndexUnavailable(f"the index was busy for {WAIT_SECONDS_MAX} s")

@@ -1,0 +1,33 @@
+"""Which circs' forms were published. Writers run inside ``Store.write()``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from node.domain.form import NO_SALT
+from node.store import tables as t
+
+
+def waiting(after: int, limit: int) -> list[tuple[int, bytes]]:
+    """The next circs behind the id ``after`` that are not published yet: id and block ``salt ‖ form``."""
+    done = t.Published.select(t.Published.circ_id)
+    query = (
+        t.Circ.select(t.Circ.id, t.Circ.salt, t.Circ.form)
+        .where(t.Circ.id > after, t.Circ.id.not_in(done), t.Circ.salt != NO_SALT)
+        .order_by(t.Circ.id)
+        .limit(limit)
+    )
+    return [(int(circ_id), bytes(salt) + bytes(form)) for circ_id, salt, form in t.tuples(query)]
+
+
+def forms() -> Iterator[tuple[bytes, bytes]]:
+    """Salt and form of every circ that has them, the oldest first."""
+    query = t.Circ.select(t.Circ.salt, t.Circ.form).where(t.Circ.salt != NO_SALT).order_by(t.Circ.id)
+    for salt, form in query.tuples().iterator():
+        yield bytes(salt), bytes(form)
+
+
+def add(blocks: Sequence[tuple[int, str, int]]) -> None:
+    """Remember that blocks are kept: circ id, CID and size of each."""
+    fields = [t.Published.circ_id, t.Published.cid, t.Published.size]
+    t.Published.insert_many(list(blocks), fields=fields).on_conflict_ignore().execute()

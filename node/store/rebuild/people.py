@@ -1,0 +1,57 @@
+"""The actors of the index under construction, and the users behind them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from node.domain.model import Rights
+from node.domain.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class OldActor:
+    """A row of the old index."""
+
+    id: int
+    user_id: int
+    account: str
+    key_sealed: bytes
+    rights: Rights
+    outbox_id: int
+    last_outbox: int | None = None
+
+
+class People:
+    """Rows of actors and users."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def users(self) -> Iterator[tuple[int, str]]:
+        """Id and username of everybody."""
+        yield from self._db.execute("SELECT id, username FROM main.user")
+
+    def add_lost_user(self, username: str) -> int:
+        """Somebody of whom only the name's digest is left: can't log in, and nothing can be handed to them."""
+        columns = "username, nickname, phone, email, avatar, role, password_hash, token_epoch, deleted, realname"
+        insert = f"""
+            INSERT INTO main.user ({columns}, resident_id_masked, created_at)
+            VALUES (?, '', '', '', '', ?, '', 0, 1, '', '', 0)
+            ON CONFLICT (username) DO UPDATE SET deleted = 1 RETURNING id"""
+        (found,) = self._db.execute(insert, (username, Role.NORMAL.value)).fetchall()
+        return int(found[0])
+
+    def old_actors(self) -> Iterator[OldActor]:
+        """The actors as the old index had them."""
+        query = "SELECT id, user_id, account, key_sealed, rights, registered_by_id FROM scratch.old_actor ORDER BY id"
+        for id_, user_id, account, key_sealed, rights, outbox_id in self._db.execute(query):
+            yield OldActor(id_, user_id, account, bytes(key_sealed), Rights(rights & 7), outbox_id)
+
+    def add(self, actor: OldActor) -> None:
+        """An actor; it takes a free id, user and registration."""
+        insert = "INSERT INTO main.actor (id, user_id, account, key_sealed, rights, registered_by_id, last_outbox)"
+        last = actor.last_outbox or actor.outbox_id
+        values = (actor.id, actor.user_id, actor.account, actor.key_sealed, int(actor.rights), actor.outbox_id, last)
+        self._db.execute(f"{insert} VALUES (?, ?, ?, ?, ?, ?, ?)", values)

@@ -1,0 +1,66 @@
+"""What scripts/bench memory measures: how a node's memory grows under CreateCirc on Anvil, after the first minute."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from node.chain.rpc import HttpRpc
+from scripts.bench_node import Bench, create_requests, memory_mib, on_anvil
+from tests.chain.servers import anvil
+
+ANVIL = ("--block-time", "1", "--gas-limit", "3000000000")
+"""Blocks that take whatever waits. An Anvil that mines at once stops for good under a long load."""
+CALLERS = 32
+WARM_SECONDS = 60
+LOOK_SECONDS = 1.0
+LOOKS = 15
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="scripts/bench memory", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10, help="how long the load lasts (%(default)s)")
+    args = parser.parse_args()
+    seconds = args.minutes * 60
+    with tempfile.TemporaryDirectory(prefix="vtrace-bench-") as home, anvil(*ANVIL) as url:
+        rpc = HttpRpc(url)
+        with on_anvil(Path(home), url, rpc) as node:
+            bench = Bench(node)
+            requests = create_requests(bench.maker, bench.goods, len(bench.goods))
+            began, seen, done = time.monotonic(), [], threading.Event()
+
+            def until_the_end() -> Iterator[bytes]:
+                return itertools.takewhile(lambda _: time.monotonic() - began < seconds, itertools.cycle(requests))
+
+            def watch() -> None:
+                while not done.wait(LOOK_SECONDS):
+                    seen.append((time.monotonic() - began, memory_mib(node)))
+
+            watcher = threading.Thread(target=watch)
+            watcher.start()
+            try:
+                answered = bench.run("CreateCirc", until_the_end(), CALLERS)
+            finally:
+                done.set()
+                watcher.join()
+            bench.settle()
+        rpc.close()
+    warm = statistics.median([mib for at, mib in seen if at >= WARM_SECONDS][:LOOKS])
+    last = statistics.median([mib for _, mib in seen[-LOOKS:]])
+    for minute in range(int(args.minutes)):
+        print(f"minute {minute}: {statistics.median(m for at, m in seen if minute <= at / 60 < minute + 1):,.1f} MiB")
+    print(
+        f"{len(answered.waits):,} CreateCirc in {args.minutes:g} minutes ({answered.rate:,.0f} a second): "
+        f"{warm:,.1f} MiB after the first minute, {last:,.1f} MiB at the end, growth {last / warm - 1:.1%}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Group commit: all that wait share one transaction, and nobody pays for another's fault."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import peewee
+import pytest
+
+from node.errors import IndexUnavailable
+from node.store import group, tables
+from node.store.db import Store
+from tests.support.node import eventually
+
+from . import rows
+from .test_transactions import JOIN_SECONDS_MAX, Boom
+
+
+class Callers:
+    """Threads that write together while ``hold`` keeps the index busy, so that they make one group."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.results: dict[int, object] = {}
+
+    def all(self, *works: Callable[[], object]) -> dict[int, object]:
+        """What each work gave or raised, by its place."""
+        threads = [threading.Thread(target=self._one, args=(place, work)) for place, work in enumerate(works)]
+        with self._store.write():
+            for place, thread in enumerate(threads):
+                thread.start()
+                eventually(lambda place=place: len(self._store._group._waiting) == place + 1)
+        for thread in threads:
+            thread.join(JOIN_SECONDS_MAX)
+            assert not thread.is_alive()
+        return self.results
+
+    def _one(self, place: int, work: Callable[[], object]) -> None:
+        try:
+            self.results[place] = self._store.together(work)
+        except Exception as fault:  # noqa: BLE001 - that is the result
+            self.results[place] = fault
+        finally:
+            self._store.close_thread()
+
+
+def commits(path: Path) -> int:
+    """How many transactions stand in the index's log, which is as long as its tables are small."""
+    page = tables.database.execute_sql("PRAGMA page_size").fetchone()[0]
+    log = path.with_name(path.name + "-wal").read_bytes()
+    frames = (log[at : at + 24] for at in range(32, len(log), 24 + page))
+    return sum(1 for frame in frames if int.from_bytes(frame[4:8], "big"))
+
+
+def nonces() -> list[int]:
+    query = tables.Outbox.select(tables.Outbox.nonce).order_by(tables.Outbox.id)
+    return [nonce for (nonce,) in query.tuples()]
+
+
+def fail() -> None:
+    rows.next_transaction()
+    raise Boom
+
+
+def test_those_who_wait_share_one_commit(store: Store, tmp_path: Path) -> None:
+    before = commits(tmp_path / "index.sqlite3")
+    results = Callers(store).all(*[rows.next_transaction] * 8)
+    assert sorted(results) == list(range(8))
+    assert nonces() == list(range(8))
+    assert commits(tmp_path / "index.sqlite3") == before + 1
+
+
+def test_a_fault_takes_back_its_own_work_alone(store: Store) -> None:
+    results = Callers(store).all(rows.next_transaction, fail, rows.next_transaction, fail)
+    assert [type(results[place]) for place in range(4)] == [int, Boom, int, Boom]
+    assert results[1] is not results[3]
+    assert nonces() == [0, 1]
+
+
+def test_a_fault_of_the_database_is_everybodys(store: Store) -> None:
+    def full() -> None:
+        raise peewee.OperationalError("database or disk is full")
+
+    results = Callers(store).all(rows.next_transaction, full, rows.next_transaction)
+    assert [type(results[place]) for place in range(3)] == [IndexUnavailable] * 3
+    assert nonces() == []
+    assert store.together(rows.next_transaction) == 1
+
+
+def test_a_group_is_bounded(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group, "GROUP_MAX", 3)
+    before = commits(tmp_path / "index.sqlite3")
+    Callers(store).all(*[rows.next_transaction] * 7)
+    assert nonces() == list(range(7))
+    assert commits(tmp_path / "index.sqlite3") == before + 3
+
+
+def test_waiting_for_another_writer_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group, "WAIT_SECONDS_MAX", 0.05)
+    caller = Callers(store)
+    with store.write():
+        thread = threading.Thread(target=caller._one, args=(0, rows.next_transaction))
+        thread.start()
+        thread.join(JOIN_SECONDS_MAX)
+    assert isinstance(caller.results[0], IndexUnavailable)
+    assert nonces() == []
+    assert store.together(rows.next_transaction) == 1
+
+
+def test_waiting_for_a_group_ends_but_not_that_of_a_group_under_way(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "WAIT_SECONDS_MAX", 0.05)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow() -> int:
+        begun.set()
+        assert go_on.wait(JOIN_SECONDS_MAX)
+        return rows.next_transaction()
+
+    callers = Callers(store)
+    first = threading.Thread(target=callers._one, args=(0, slow))
+    first.start()
+    assert begun.wait(JOIN_SECONDS_MAX)
+    late = threading.Thread(target=callers._one, args=(1, rows.next_transaction))
+    late.start()
+    late.join(JOIN_SECONDS_MAX)
+    go_on.set()
+    first.join(JOIN_SECONDS_MAX)
+    assert isinstance(callers.results[1], IndexUnavailable)
+    assert callers.results[0] == 1
+    assert nonces() == [0]
+
+
+def test_inside_a_transaction_it_is_part_of_that(store: Store) -> None:
+    def inner() -> int:
+        with pytest.raises(Boom):
+            store.together(fail)
+        return store.together(rows.next_transaction)
+
+    assert store.together(inner) == 1
+    with suppress(Boom), store.write():
+        assert store.together(rows.next_transaction) == 2
+        raise Boom
+    assert nonces() == [0]
+
+
+def test_under_load_everything_is_done_once(store: Store) -> None:
+    done: list[int] = []
+    lock = threading.Lock()
+
+    def caller() -> None:
+        for _ in range(50):
+            number = store.together(rows.next_transaction)
+            assert tables.Outbox.select().where(tables.Outbox.id == number).exists()  # committed: others see it
+            with lock:
+                done.append(number)
+        store.close_thread()
+
+    threads = [threading.Thread(target=caller) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(JOIN_SECONDS_MAX)
+    assert sorted(done) == list(range(1, 401))
+    assert nonces() == list(range(400))
