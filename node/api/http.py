@@ -92,9 +92,9 @@ class HttpApi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request."""
-        incoming = Incoming(scope, receive)
+        request = Request(scope, receive)
         if scope["path"] == DOCUMENT_PATH:
-            answer = self._described(incoming)
+            answer = self._described(request)
         elif not self._places.acquire(blocking=False):
             busy = f"{REQUESTS_MAX} requests are under way: try again in a moment"
             answer = _refusal(
@@ -102,7 +102,7 @@ class HttpApi:
             )
         else:
             try:
-                answer = await self._answer(incoming)
+                answer = await self._answer(request)
             finally:
                 self._places.release()
         headers = [
@@ -111,43 +111,43 @@ class HttpApi:
             *_HEADERS,
             *answer.headers,
         ]
-        if not incoming.ended:
+        if not request.ended:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if incoming.method == "HEAD" else answer.body})
+        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
 
     def stop(self, grace_seconds: float) -> None:
         """Begin no more calls, and wait for those under way within the grace."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         futures.wait(set(self._running), grace_seconds)
 
-    def _described(self, incoming: Incoming) -> Answer:
-        if incoming.method in ("GET", "HEAD"):
+    def _described(self, request: Request) -> Answer:
+        if request.method in ("GET", "HEAD"):
             return Answer(self._document)
-        return _refused(_wrong_method(incoming, ["GET", "HEAD"]))
+        return _refused(_wrong_method(request, ["GET", "HEAD"]))
 
-    async def _answer(self, incoming: Incoming) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         try:
-            found = self._routes.find(incoming.method, incoming.raw_path)
+            found = self._routes.find(request.method, request.raw_path)
             if found is None:
-                raise self._no_route(incoming)
+                raise self._no_route(request)
             route, segments = found
             rpc = self._rpcs[route.method.full_name]
             if route.method.client_streaming:
-                asked = _streamed(rpc, incoming)
+                asked = _streamed(rpc, request)
                 return Answer(await self._worked(rpc, asked, None))
-            asked = await _whole(rpc, route, segments, incoming)
+            asked = await _whole(rpc, route, segments, request)
             return Answer(await self._worked(rpc, asked, ANSWER_SECONDS_MAX))
         except VTraceError as fault:
             return _refusal(fault)
         except Refused as refused:
             return _refused(refused)
 
-    def _no_route(self, incoming: Incoming) -> Refused:
-        methods = self._routes.methods(incoming.raw_path)
+    def _no_route(self, request: Request) -> Refused:
+        methods = self._routes.methods(request.raw_path)
         if methods:
-            return _wrong_method(incoming, methods)
-        message = f"{shown(incoming.raw_path)} is no route here; {DOCUMENT_PATH} has them all"
+            return _wrong_method(request, methods)
+        message = f"{shown(request.raw_path)} is no route here; {DOCUMENT_PATH} has them all"
         return Refused(404, VTraceError(Reason.SERVICE_OFFLINE, message, status=Status.UNIMPLEMENTED))
 
     async def _worked(self, rpc: Rpc, asked: Asked, seconds: float | None) -> bytes:
@@ -161,7 +161,7 @@ class HttpApi:
             raise VTraceError(Reason.SERVICE_OFFLINE, late, status=Status.DEADLINE_EXCEEDED) from None
 
 
-class Incoming:
+class Request:
     """One request as it comes. ``ended`` tells whether all of its body was read."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -235,48 +235,48 @@ class Incoming:
         self._gone.set()
 
 
-async def _whole(rpc: Rpc, route: transcode.Route, segments: list[str], incoming: Incoming) -> Asked:
+async def _whole(rpc: Rpc, route: transcode.Route, segments: list[str], request: Request) -> Asked:
     """A call whose request is in the path, the query and a body of JSON."""
-    body = await incoming.body()
+    body = await request.body()
     if body and route.body is not None:
-        _hold_json(incoming)
+        _hold_json(request)
 
     def read() -> Any:
         message = rpc.request_class()
-        transcode.request(route, message, segments, incoming.query, (lambda: protojson.parse(body)) if body else None)
+        transcode.request(route, message, segments, request.query, (lambda: protojson.parse(body)) if body else None)
         return message
 
-    return Asked(read, incoming.metadata(), incoming.is_there)
+    return Asked(read, request.metadata(), request.is_there)
 
 
-def _streamed(rpc: Rpc, incoming: Incoming) -> Asked:
+def _streamed(rpc: Rpc, request: Request) -> Asked:
     """A call whose messages come one after the other."""
-    header = incoming.header(b"content-type")
+    header = request.header(b"content-type")
     kind, parameters = http_upload.media_type(header)
 
     def read() -> Iterator[Any]:
         if kind == http_upload.JSON:
-            return http_upload.json_array(rpc.request_class, incoming.pieces(), BODY_BYTES_MAX)
-        said = transcode.parameters(incoming.query)
+            return http_upload.json_array(rpc.request_class, request.pieces(), BODY_BYTES_MAX)
+        said = transcode.parameters(request.query)
         if kind == http_upload.FORM:
-            return http_upload.form(incoming.pieces(), parameters.get("boundary", ""), said)
-        return http_upload.plain(incoming.pieces(), header if kind not in http_upload.UNTYPED else "", said)
+            return http_upload.form(request.pieces(), parameters.get("boundary", ""), said)
+        return http_upload.plain(request.pieces(), header if kind not in http_upload.UNTYPED else "", said)
 
     if kind != http_upload.JSON and rpc.request_class is not wire.UploadRequest:
-        _hold_json(incoming)
-    return Asked(read, incoming.metadata(), incoming.is_there)
+        _hold_json(request)
+    return Asked(read, request.metadata(), request.is_there)
 
 
-def _hold_json(incoming: Incoming) -> None:
-    header = incoming.header(b"content-type")
+def _hold_json(request: Request) -> None:
+    header = request.header(b"content-type")
     kind, parameters = http_upload.media_type(header)
     is_json = kind == JSON_TYPE or (kind.startswith("application/") and kind.endswith("+json"))
     if header and not (is_json and parameters.get("charset", "utf-8").lower() == "utf-8"):
         raise Refused(415, invalid("content-type", header, f"{JSON_TYPE}, in UTF-8"))
 
 
-def _wrong_method(incoming: Incoming, methods: list[str]) -> Refused:
-    message = f"{incoming.method} {shown(incoming.raw_path)}: want {' or '.join(methods)}"
+def _wrong_method(request: Request, methods: list[str]) -> Refused:
+    message = f"{request.method} {shown(request.raw_path)}: want {' or '.join(methods)}"
     fault = VTraceError(Reason.SERVICE_OFFLINE, message, status=Status.UNIMPLEMENTED)
     return Refused(405, fault, (b"allow", ", ".join(methods).encode()))
 
