@@ -271,8 +271,9 @@ def _hold_json(request: Request) -> None:
     header = request.header(b"content-type")
     kind, parameters = http_upload.media_type(header)
     is_json = kind == JSON_TYPE or (kind.startswith("application/") and kind.endswith("+json"))
-    if header and not (is_json and parameters.get("charset", "utf-8").lower() == "utf-8"):
-        raise Refused(415, invalid("content-type", header, f"{JSON_TYPE}, in UTF-8"))
+    # Without this a browser would bring what any page says here without asking first: it asks before it sends JSON.
+    if not (is_json and parameters.get("charset", "utf-8").lower() == "utf-8"):
+        raise Refused(415, invalid("content-type", header or "missing", f"{JSON_TYPE}, in UTF-8"))
 
 
 def _wrong_method(request: Request, methods: list[str]) -> Refused:

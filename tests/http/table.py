@@ -302,16 +302,16 @@ DIFFERENT: list[tuple[str, str, bytes | None, int, int, str]] = [
 ]
 
 TYPES = {
-    "": 200,
     "application/json": 200,
     "application/json;charset=UTF-8": 200,
     "APPLICATION/JSON": 200,
     "application/vnd.api+json": 200,
+    "": 415,
     "application/json; charset=utf-16": 415,
     "text/plain": 415,
     "application/xml": 415,
     "application/x-www-form-urlencoded": 415,
     "application/grpc": 415,
 }
-"""Content types, and the node's status. Envoy takes them all for JSON (and passes gRPC on); what says that it is
-something else, a form for instance, is not guessed to be JSON."""
+"""Content types, and the node's status. Envoy takes them all for JSON (and passes gRPC on). A browser sends some of the
+refused ones to any site without asking it first, and what says that it is something else is not guessed to be JSON."""

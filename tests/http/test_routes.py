@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 from google.api import annotations_pb2
 
@@ -62,7 +63,16 @@ def test_every_rpc_has_its_route(client: httpx.Client, method: Any) -> None:
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
 
 
+def _as_documented(document: dict[str, Any], answer: httpx.Response) -> None:
+    """The answer is as /openapi.json says."""
+    operation = document["paths"][answer.request.url.path]["post"]
+    schema = operation["responses"][str(answer.status_code)]["content"]["application/json"]["schema"]
+    jsonschema.validate(answer.json(), {**schema, "components": document["components"]})
+
+
 def test_a_life_over_http_alone(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    client.event_hooks["response"] = [lambda answer: (answer.read(), _as_documented(document, answer))]
     phone = people.phone(90_000_001)
     made = client.post("/api/v1/register", json={"phone": phone, "nickname": "杨梅", "passwd": people.PASSWORD}).json()
     assert made["user"]["nickname"] == "杨梅"
