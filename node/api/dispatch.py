@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +28,12 @@ class Asked:
     """A call as it came.
 
     ``read`` gives the request, or an iterator of a stream's messages, and raises VTraceError for what is none.
-    ``metadata`` has lower-case names. ``is_there`` tells whether the caller still waits for the answer.
+    ``metadata`` has lower-case names, and bytes for names that end in -bin. ``is_there`` tells whether the caller
+    still waits for the answer.
     """
 
     read: Callable[[], Any]
-    metadata: Sequence[tuple[str, str]]
+    metadata: Sequence[tuple[str, str | bytes]]
     is_there: Callable[[], bool]
 
 
@@ -81,7 +82,7 @@ class Rpc:
     def _answer(self, asked: Asked) -> Message:
         caller = None
         if self.needs is not ANYONE:
-            caller = self._tokens.caller(_first(asked.metadata, "authorization"))
+            caller = self._tokens.caller(_authorization(asked.metadata))
             require(caller, self.needs, self.name)
             point("authenticated")
         given = asked.read()
@@ -102,6 +103,5 @@ def all_rpcs(servicers: Sequence[Any], tokens: Tokens, once: Once) -> list[Rpc]:
     return [Rpc(method, servicers, tokens, once) for service in SERVICES for method in service.methods]
 
 
-def _first(metadata: Iterable[tuple[str, str]], wanted: str) -> str | None:
-    found: Iterator[str] = (value for name, value in metadata if name == wanted)
-    return next(found, None)
+def _authorization(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
+    return next((value for name, value in metadata if name == "authorization" and isinstance(value, str)), None)

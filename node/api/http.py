@@ -51,7 +51,7 @@ _HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
 )
-_METADATA = (b"authorization", b"idempotency-key")
+_BINARY = "-bin"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -178,9 +178,9 @@ class Request:
         """A header's first value, or empty."""
         return next((value.decode("latin-1") for name, value in self._headers if name == wanted), "")
 
-    def metadata(self) -> list[tuple[str, str]]:
-        """What the call's metadata would be over gRPC."""
-        return [(name.decode(), value.decode("latin-1")) for name, value in self._headers if name in _METADATA]
+    def metadata(self) -> list[tuple[str, str | bytes]]:
+        """The headers as the call's metadata; those that end in -bin are base64, as in gRPC."""
+        return [_metadatum(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers]
 
     def is_there(self) -> bool:
         """Whether the client still waits for the answer."""
@@ -265,6 +265,10 @@ def _streamed(rpc: Rpc, request: Request) -> Asked:
     if kind != http_upload.JSON and rpc.request_class is not wire.UploadRequest:
         _hold_json(request)
     return Asked(read, request.metadata(), request.is_there)
+
+
+def _metadatum(name: str, value: str) -> tuple[str, str | bytes]:
+    return (name, protojson.from_base64(value, f"header {name}")) if name.endswith(_BINARY) else (name, value)
 
 
 def _hold_json(request: Request) -> None:

@@ -124,6 +124,14 @@ def names(descriptor: Any) -> dict[str, Any]:
     return {name: field for field in descriptor.fields for name in (field.name, field.json_name)}
 
 
+def from_base64(value: Any, at: str) -> bytes:
+    """The bytes of a text in either base64 alphabet, padded or not; ``at`` is where it stands in the request."""
+    found = _BASE64.fullmatch(value) if isinstance(value, str) else None
+    if found is None or len(found[1]) % 4 == 1 or (found[2] and len(value) % 4):
+        raise invalid(at, _told(value), "base64, of the usual or the URL-safe alphabet")
+    return base64.urlsafe_b64decode(found[1].replace("+", "-").replace("/", "_") + "=" * (-len(found[1]) % 4))
+
+
 def _fill_map(target: Any, field: Any, value: dict[str, Any], at: str, depth: int) -> None:
     key_field, value_field = field.message_type.fields_by_name["key"], field.message_type.fields_by_name["value"]
     for text, one in value.items():
@@ -164,7 +172,7 @@ def _scalar(field: Any, value: Any, at: str) -> Any:
             return value
         raise invalid(at, _told(value), "text")
     if kind == _F.TYPE_BYTES:
-        return _bytes(value, at)
+        return from_base64(value, at)
     if kind == _F.TYPE_BOOL:
         if isinstance(value, bool):
             return value
@@ -201,13 +209,6 @@ def _float(value: Any, at: str, bound: float) -> float:
         if abs(found) < bound:
             return found
     raise invalid(at, _told(value), 'a number within range, "NaN", "Infinity" or "-Infinity"')
-
-
-def _bytes(value: Any, at: str) -> bytes:
-    found = _BASE64.fullmatch(value) if isinstance(value, str) else None
-    if found is None or len(found[1]) % 4 == 1 or (found[2] and len(value) % 4):
-        raise invalid(at, _told(value), "base64, of the usual or the URL-safe alphabet")
-    return base64.urlsafe_b64decode(found[1].replace("+", "-").replace("/", "_") + "=" * (-len(found[1]) % 4))
 
 
 def _enum(enum: Any, value: Any, at: str) -> int:

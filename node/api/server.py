@@ -83,7 +83,7 @@ def _handler(rpc: Rpc) -> Any:
     def handle(request: Any, context: grpc.ServicerContext) -> Any:
         asked = Asked(
             read=lambda: map(parsed, request) if streams else parsed(request),
-            metadata=[(key, value) for key, value in context.invocation_metadata() if isinstance(value, str)],
+            metadata=tuple(context.invocation_metadata()),
             is_there=context.is_active,
         )
         try:

@@ -109,3 +109,19 @@ def test_retry_advice_is_a_header_too(service: Any, fault: VTraceError, status: 
     assert (answer.status_code, answer.headers.get("retry-after")) == (status, retry)
     kinds = [one["@type"].rpartition(".")[2] for one in answer.json()["details"]]
     assert kinds == ["ErrorInfo", *(["RetryInfo"] if retry else [])]
+
+
+def test_headers_are_the_metadata_of_the_call(service: Any) -> None:
+    seen: list[Any] = []
+
+    class Sees(Echo):
+        def answer(self, asked: Any) -> Any:
+            seen.extend(asked.metadata)
+            return super().answer(asked)
+
+    with servers.http_server(HttpApi([Sees(service.methods_by_name["Whole"])], b"{}")) as port:  # type: ignore[list-item]
+        url = f"http://127.0.0.1:{port}/v1/whole"
+        assert httpx.post(url, json={}, headers={"Some-Bin": "-_8", "Some-Text": "-_8"}).status_code == 200
+        assert httpx.post(url, json={}, headers={"Some-Bin": "*"}).status_code == 400
+    assert ("some-bin", b"\xfb\xff") in seen
+    assert ("some-text", "-_8") in seen
