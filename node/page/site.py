@@ -33,6 +33,8 @@ class Site:
             self._socket = socket.create_server((host, port), family=family, backlog=256)
         except OSError as fault:
             raise SetupError(f"--http {address}: {fault.strerror}; is another node running?") from fault
+        # Connections inherit it. Else an answer's body would wait until its head is acknowledged, 40 ms later.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = int(self._socket.getsockname()[1])
         routes: list[BaseRoute] = [Route("/ipfs/{cid:path}", FileEndpoint(files).answer, methods=["GET", "HEAD"])]
         routes += [Mount("/api", api), Route("/openapi.json", api), *docs.routes()]

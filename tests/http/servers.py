@@ -103,6 +103,7 @@ def grpc_server(rpcs: Sequence[Echo]) -> Iterator[int]:
 def http_server(api: HttpApi) -> Iterator[int]:
     """The node's HTTP application; the port."""
     listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server = uvicorn.Server(uvicorn.Config(api, log_config=None, lifespan="off", ws="none"))  # type: ignore[arg-type]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
