@@ -9,8 +9,10 @@ from node.page.site import Site
 
 
 def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_head() -> None:
-    unused: Any = None
-    site = Site("127.0.0.1:0", None, unused, unused)
+    async def unused(*_: Any) -> None: ...
+
+    files: Any = None
+    site = Site("127.0.0.1:0", None, files, unused)
     try:
         with socket.create_connection(("127.0.0.1", site.port), 10), site._socket.accept()[0] as accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
