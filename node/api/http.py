@@ -7,25 +7,25 @@ in protobuf's mapping, a refusal a google.rpc.Status with the HTTP status that g
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from concurrent import futures
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from node.api import http_upload, protojson, transcode
 from node.api.dispatch import Asked, Rpc
+from node.api.http_request import BODY_BYTES_MAX, Receive, Refused, Request, Scope
 from node.api.status import to_status
-from node.api.streams import BrokenStream
 from node.errors import Reason, Status, VTraceError, invalid, shown
 from node.wire.vtrace.v1 import service_pb2 as wire
 
-BODY_BYTES_MAX = 4 * 1024 * 1024
-BODY_SECONDS_MAX = 30
 ANSWER_SECONDS_MAX = 60
 REQUESTS_MAX = 128
 THREADS = 16
+LARGE_BYTES = 256 * 1024
+LARGE_AT_ONCE_MAX = 2
 RETRY_SECONDS = 1
 JSON_TYPE = "application/json"
 DOCUMENT_PATH = "/openapi.json"
@@ -51,23 +51,11 @@ _HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
 )
-_BINARY = "-bin"
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-log = logging.getLogger(__name__)
-
-
-class Refused(Exception):
-    """A request that HTTP itself refuses, with a status of its own."""
-
-    def __init__(self, status: int, fault: VTraceError, *headers: tuple[bytes, bytes]) -> None:
-        super().__init__(fault.message)
-        self.status = status
-        self.fault = fault
-        self.headers = headers
+# 4 MiB of JSON can be 100 MB of objects, which live until the message is filled.
+_large = threading.BoundedSemaphore(LARGE_AT_ONCE_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,80 +149,6 @@ class HttpApi:
             raise VTraceError(Reason.SERVICE_OFFLINE, late, status=Status.DEADLINE_EXCEEDED) from None
 
 
-class Request:
-    """One request as it comes. ``ended`` tells whether all of its body was read."""
-
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self.method: str = scope["method"]
-        self.raw_path: str = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
-        self.query: bytes = scope["query_string"]
-        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
-        self._receive = receive
-        self._loop = asyncio.get_running_loop()
-        self._gone = threading.Event()
-        self.ended = not any(name in (b"content-length", b"transfer-encoding") for name, _ in self._headers)
-
-    def header(self, wanted: bytes) -> str:
-        """A header's first value, or empty."""
-        return next((value.decode("latin-1") for name, value in self._headers if name == wanted), "")
-
-    def metadata(self) -> list[tuple[str, str | bytes]]:
-        """The headers as the call's metadata; those that end in -bin are base64, as in gRPC."""
-        return [_metadatum(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers]
-
-    def is_there(self) -> bool:
-        """Whether the client still waits for the answer."""
-        return not self._gone.is_set()
-
-    async def body(self) -> bytes:
-        """All of the body, within bounds of bytes and time."""
-        body = bytearray()
-        try:
-            async with asyncio.timeout(BODY_SECONDS_MAX):
-                async for piece in self._pieces():
-                    body += piece
-                    if len(body) > BODY_BYTES_MAX:
-                        raise Refused(413, invalid("body", "larger", f"at most {BODY_BYTES_MAX} bytes"))
-        except TimeoutError:
-            late = f"body: not whole within {BODY_SECONDS_MAX} s"
-            raise Refused(408, VTraceError(Reason.INVALID_PARAMS, late, status=Status.DEADLINE_EXCEEDED)) from None
-        except BrokenStream:
-            gone = "body: broken before its end"
-            raise VTraceError(Reason.INVALID_PARAMS, gone, status=Status.CANCELLED) from None
-        return bytes(body)
-
-    def pieces(self) -> Iterator[bytes]:
-        """The body, piece by piece, for a thread that may wait; BrokenStream if the client goes away in the middle."""
-        pieces = aiter(self._pieces())
-
-        async def following() -> bytes | None:
-            return await anext(pieces, None)
-
-        while (piece := self._in_loop(following())) is not None:
-            yield piece
-        asyncio.run_coroutine_threadsafe(self._watch(), self._loop)
-
-    def _in_loop(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    async def _pieces(self) -> Any:
-        while True:
-            event = await self._receive()
-            if event["type"] == "http.disconnect":
-                self._gone.set()
-                raise BrokenStream
-            if event.get("body"):
-                yield event["body"]
-            if not event.get("more_body"):
-                self.ended = True
-                return
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._gone.set()
-
-
 async def _whole(rpc: Rpc, route: transcode.Route, segments: list[str], request: Request) -> Asked:
     """A call whose request is in the path, the query and a body of JSON."""
     body = await request.body()
@@ -243,7 +157,9 @@ async def _whole(rpc: Rpc, route: transcode.Route, segments: list[str], request:
 
     def read() -> Any:
         message = rpc.request_class()
-        transcode.request(route, message, segments, request.query, (lambda: protojson.parse(body)) if body else None)
+        parsed = (lambda: protojson.parse(body)) if body else None
+        with _large if len(body) > LARGE_BYTES else nullcontext():
+            transcode.request(route, message, segments, request.query, parsed)
         return message
 
     return Asked(read, request.metadata(), request.is_there)
@@ -265,10 +181,6 @@ def _streamed(rpc: Rpc, request: Request) -> Asked:
     if kind != http_upload.JSON and rpc.request_class is not wire.UploadRequest:
         _hold_json(request)
     return Asked(read, request.metadata(), request.is_there)
-
-
-def _metadatum(name: str, value: str) -> tuple[str, str | bytes]:
-    return (name, protojson.from_base64(value, f"header {name}")) if name.endswith(_BINARY) else (name, value)
 
 
 def _hold_json(request: Request) -> None:

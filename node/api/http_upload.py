@@ -16,6 +16,7 @@ FORM, JSON = "multipart/form-data", "application/json"
 UNTYPED = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 """Types that clients put there by themselves and that say nothing of a file."""
 
+TYPE_LENGTH_MAX = 1_000
 FIELDS_MAX = 33
 FIELD_BYTES_MAX = 16 * 1024
 
@@ -23,7 +24,9 @@ Pieces = Callable[[], Iterator[bytes]]
 
 
 def media_type(header: str) -> tuple[str, dict[str, str]]:
-    """A Content-Type in lower case, without its parameters, and these by name."""
+    """A Content-Type in lower case, without its parameters, and these by name; INVALID_ARGUMENT for a long one."""
+    if len(header) > TYPE_LENGTH_MAX:
+        raise invalid("content-type", header, f"at most {TYPE_LENGTH_MAX} characters")
     parsed = Header()
     parsed["content-type"] = header
     given = parsed.get_params(failobj=[]) or []

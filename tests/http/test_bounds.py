@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from node.api import http as http_api
+from node.api import http_request
 from node.api.http import HttpApi
 from node.errors import Reason, Status, VTraceError
 from tests.http import servers
@@ -79,7 +80,7 @@ def test_an_answer_that_takes_too_long_is_given_up(slow: Waits, monkeypatch: pyt
 
 
 def test_a_body_that_does_not_come_is_given_up(slow: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_api, "BODY_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(http_request, "BODY_SECONDS_MAX", 0.2)
     with (
         servers.http_server(HttpApi([slow], b"{}")) as port,  # type: ignore[list-item]
         socket.create_connection(("127.0.0.1", port), 30) as connection,

@@ -142,6 +142,13 @@ def test_a_body_that_would_overflow_something_is_refused(client: httpx.Client, b
     assert client.post("/api/v1/circ:get", headers=JSON, content=body).status_code == 400
 
 
+def test_a_type_is_bounded(client: httpx.Client) -> None:
+    for path in ("/api/v1/circ:get", "/api/v1/file:upload"):
+        answer = client.post(path, headers={"Content-Type": 'a/b;x="' + ";" * 60_000}, content=b"{}")
+        assert answer.status_code == 400
+        assert len(answer.content) < 2_000
+
+
 def test_a_client_that_leaves_in_the_middle_disturbs_nobody(node: RunningNode, client: httpx.Client) -> None:
     host, _, port = node.ready["http"].rpartition(":")
     for path in ("/api/v1/circ:get", "/api/v1/file:upload"):
