@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from node import config as configuration
 from node.api import openapi
 from node.api.auth import Tokens
 from node.api.circs import Circs
+from node.api.custody import Custody
 from node.api.dispatch import all_rpcs
 from node.api.files import FilesServicer
 from node.api.http import HttpApi
@@ -28,21 +29,23 @@ from node.chain import signer
 from node.chain.embedded import EmbeddedChain, LedgerError
 from node.chain.rpc import Chain
 from node.chain.transport import ChainUnavailable, HttpRpc, JsonRpc
+from node.chain.web3signer import Web3Signer
 from node.chain.websocket import WebSocketRpc
 from node.clock import Clock, now_micros
 from node.config import EMBEDDED, Config
-from node.errors import SetupError
+from node.errors import SetupError, SignerUnavailable
 from node.files.embedded import EmbeddedFiles
 from node.files.gateway import Gateway
 from node.files.keeper import FileKeeper
 from node.files.kubo import KuboFiles
 from node.flow import reindex
+from node.flow.accounts import Accounts
 from node.flow.actors import Actors
 from node.flow.bump import Bumper
 from node.flow.confirm import Confirmer
 from node.flow.files import Files
 from node.flow.goods import Products
-from node.flow.lanes import open_lanes
+from node.flow.lanes import Lanes, open_lanes, open_remote_lanes
 from node.flow.ledger import Ledger, open_ledger
 from node.flow.nudge import Nudger
 from node.flow.once import Once
@@ -54,6 +57,7 @@ from node.flow.record import Recorder
 from node.flow.reindex import Reindex
 from node.flow.state import TROUBLE
 from node.flow.submit import Sender
+from node.flow.wallets import Wallets
 from node.flow.worker import Worker
 from node.models.catalogue import SHIPPED, Catalogue
 from node.page.rpc import RpcEndpoint
@@ -72,6 +76,8 @@ PUBLISHER = "publisher"
 GRACE_SECONDS = 10
 CLAIM_TRIES = 5
 CLAIM_PAUSE_SECONDS = 0.05
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +194,8 @@ class Node:
             opened.callback(self._store.close)
             self._catalogue = Catalogue([SHIPPED, *([config.models] if config.models else [])])
             opened.callback(self._catalogue.close)
-            lanes = open_lanes(self._store, seal, [_key_in(path) for path in config.signer_keys], config.lanes)
+            stopping = stopping or threading.Event()
+            lanes = self._open_lanes(seal, opened, stopping)
             self._rpc = _chain_of(config, lambda: EmbeddedChain(config.chain_path, funded=lanes.registrar))
             opened.callback(self._rpc.close)
             chain = Chain(self._rpc)
@@ -197,7 +204,7 @@ class Node:
                 backlog_max, fee_max = config.backlog_max, config.fee_max_wei
                 return open_ledger(self._store, chain, lanes, clock, backlog_max=backlog_max, fee_max=fee_max)
 
-            self._ledger = _when_reachable(find, stopping or threading.Event())
+            self._ledger = _when_reachable("--chain", "the chain", find, stopping)
             self._make_workers(chain)
             if isinstance(self._rpc, WebSocketRpc):
                 self._rpc.on_head = self._confirmer.wake
@@ -212,6 +219,16 @@ class Node:
                 )
             self._server, self._site = self._faces(chain, seal, clock, files)
             self._opened = opened.pop_all()
+
+    def _open_lanes(self, seal: Seal, opened: ExitStack, stopping: threading.Event) -> Lanes:
+        config = self._config
+        if config.signer is None:
+            return open_lanes(self._store, seal, [_key_in(path) for path in config.signer_keys], config.lanes)
+        service = Web3Signer(config.signer)
+        opened.callback(service.close)
+        return open_remote_lanes(
+            seal, _when_reachable("--signer", "the signing service", service.keys, stopping), config.lanes
+        )
 
     def _make_workers(self, chain: Chain) -> None:
         idle = IDLE_SECONDS_EMBEDDED if self._config.chain == EMBEDDED else IDLE_SECONDS_OTHER
@@ -282,14 +299,16 @@ class Node:
         self.recorder = recorder = Recorder(self._store, self._ledger, actors, clock, submitted)
         products = Products(self._store, recorder, clock, submitted)
         query = Query(self._store, chain, self._ledger)
+        wallets = Wallets(chain, self._ledger.contract)
         with self._store.write():
             seed = keys.own_key(seal, "token", Tokens.new_seed)
         tokens = Tokens(seed, users.user, clock)
         servicers = (
             Users(people, tokens),
             Orgs(people),
-            ProductsServicer(products, query),
-            Circs(recorder, query),
+            ProductsServicer(products, query, wallets),
+            Circs(recorder, query, wallets),
+            Custody(Accounts(self._store, self._ledger, actors, recorder, products, wallets, submitted)),
             Models(Recognition(self._store, self._catalogue, clock)),
             FilesServicer(files, self._public_url),
         )
@@ -391,17 +410,17 @@ def _key_in(path: Path) -> bytes:
     return key
 
 
-def _when_reachable(find: Callable[[], Ledger], stopping: threading.Event) -> Ledger:
-    """Wait, within a bound, for a chain that starts at the same time as the node."""
+def _when_reachable(option: str, what: str, find: Callable[[], T], stopping: threading.Event) -> T:
+    """Wait, within a bound, for a chain or a signing service that starts at the same time as the node."""
     deadline, pause, told = time.monotonic() + CHAIN_WAIT_SECONDS, 0.2, False
     while True:
         try:
             return find()
-        except ChainUnavailable as fault:
+        except (ChainUnavailable, SignerUnavailable) as fault:
             if time.monotonic() + pause > deadline:
-                raise SetupError(f"--chain: no answer within {CHAIN_WAIT_SECONDS} s: {fault}") from fault
+                raise SetupError(f"{option}: no answer within {CHAIN_WAIT_SECONDS} s: {fault}") from fault
             if not told:
-                log.warning("waiting up to %d s for the chain: %s", CHAIN_WAIT_SECONDS, fault)
+                log.warning("waiting up to %d s for %s: %s", CHAIN_WAIT_SECONDS, what, fault)
                 told = True
             if stopping.wait(pause):
                 raise Stopped from fault

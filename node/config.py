@@ -32,6 +32,7 @@ class Config:
     master_key: Path | None = None
     signer_keys: tuple[Path, ...] = ()
     signers: int | None = None
+    signer: str | None = None
     bump_after: float = BUMP_AFTER_SECONDS
     fee_max_wei: int | None = None
     backlog_max: int = BACKLOG_MAX
@@ -100,6 +101,12 @@ def check(config: Config) -> None:
         raise SetupError(f"--signers {config.lanes}: want 1 to {SIGNERS_MAX}, and no fewer than there are --signer-key")
     if config.chain == EMBEDDED and config.lanes != 1:
         raise SetupError(f"--signers {config.lanes}: the embedded chain mines one after the other anyway; want 1")
+    if config.signer is not None and not is_base_url(config.signer):
+        raise SetupError(
+            f"--signer {config.signer}: want the http(s) URL of a Web3Signer such as http://127.0.0.1:9000"
+        )
+    if config.signer is not None and config.signer_keys:
+        raise SetupError("--signer and --signer-key: want one of them, since the signing service has the lanes' keys")
     if config.bump_after < 1:
         raise SetupError(f"--bump-after {config.bump_after:g}: want 1 second or more")
     if config.fee_max_wei is not None and config.fee_max_wei < 1:

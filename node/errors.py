@@ -131,6 +131,10 @@ class IndexUnavailable(Exception):
     """The index can't be read or written for now: it is locked by another program, or its disk is full."""
 
 
+class SignerUnavailable(Exception):
+    """What keeps the keys can't sign for now; the message says why."""
+
+
 def shown(value: object) -> str:
     """A value as an error may show it: printable and short."""
     text = value if isinstance(value, str) else repr(value)

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from node.chain.rpc import HttpRpc
-from scripts.bench_node import Bench, create_requests, memory_mib, on_anvil
+from scripts.bench_node import ANVIL, Bench, create_requests, memory_mib, on_anvil
 from tests.chain.servers import anvil
 
-ANVIL = ("--block-time", "1", "--gas-limit", "3000000000")
 """Blocks that take whatever waits. An Anvil that mines at once stops for good under a long load."""
 CALLERS = 32
 WARM_SECONDS = 60

@@ -152,6 +152,8 @@ BAD_VALUES = [
     ("--upload-max", "0", "want 1 byte or more"),
     ("--public-url", "trace.example.com", "want an http(s) URL"),
     ("--public-url", "https://trace.example.com/?x", "want an http(s) URL"),
+    ("--signer", "127.0.0.1:9000", "want the http(s) URL of a Web3Signer"),
+    ("--signer", "", "want the http(s) URL of a Web3Signer"),
     ("--ipfs", "embeded", "want embedded, or http(s)://HOST:PORT"),
     ("--ipfs", "ftp://127.0.0.1:1", "want embedded, or http(s)://HOST:PORT"),
     ("--ipfs", "http://127.0.0.1:5001/api/v0", "want embedded, or http(s)://HOST:PORT"),

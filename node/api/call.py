@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,7 +30,8 @@ def key_in(metadata: Iterable[tuple[str, Any]]) -> str | None:
 class Call:
     """What a servicer gets beside the request when its rpc makes something.
 
-    ``duplicate`` is the reason to refuse a key that another request had, ``response`` the class of the rpc's answer.
+    ``duplicate`` is the reason to refuse a key that another request had, ``response`` the class of the rpc's answer,
+    ``metadata`` what came with the call.
     """
 
     rpc: str
@@ -40,6 +41,7 @@ class Call:
     duplicate: Reason
     response: Any
     keyed: Once
+    metadata: Sequence[tuple[str, Any]] = ()
 
     def once(self, work: Callable[[], M], *, scope: str = "", request: bytes | None = None) -> M:
         """What ``work`` answers, or what a call with the same key was answered before.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from node.api import convert
 from node.api.auth import require
 from node.api.call import Call
+from node.api.signed import signed_once
 from node.domain import limits
 from node.domain.model import CircType
 from node.domain.records import User
@@ -12,7 +13,11 @@ from node.domain.roles import Role
 from node.errors import Reason
 from node.flow.query import Query
 from node.flow.record import Recorder, check_parties, circ_type_of
+from node.flow.sovereign import OwnSignature
+from node.flow.wallets import Wallets
 from node.wire.vtrace.v1 import service_pb2 as wire
+
+Asked = tuple[CircType, list[int], str, bytes]
 
 NEEDS = {
     CircType.PRODUCE: (Role.PRODUCER,),
@@ -28,39 +33,34 @@ class Circs:
     failed = Reason.CREATE_CIRC_FAILED
     duplicate = Reason.CIRC_ALREADY_EXIST
 
-    def __init__(self, recorder: Recorder, query: Query) -> None:
+    def __init__(self, recorder: Recorder, query: Query, wallets: Wallets) -> None:
         self._recorder = recorder
         self._query = query
+        self._wallets = wallets
 
     def CreateCirc(self, caller: User, request: wire.CreateCircRequest, call: Call) -> wire.CreateCircResponse:
         """Record one circ of one goods."""
-        circ_type = _checked_type(caller, request.circ_type)
-        check_parties(caller, origin=getattr(request, "from").value, operator="")
-        goods = limits.goods_ids("goods_id", [request.goods_id])
-        form = limits.form("form_value", request.form_value.value)
+        asked = asked_create(caller, request)
 
-        def create() -> wire.CreateCircResponse:
-            (recorded,) = self._recorder.create(caller, circ_type, goods, request.to, form)
+        def create(own: OwnSignature | None) -> wire.CreateCircResponse:
+            (recorded,) = self._recorder.create(caller, *asked, own)
             return wire.CreateCircResponse(
                 circ_id=convert.number(recorded.circ_id), trans_id=convert.text(recorded.trans_id)
             )
 
-        return call.once(create)
+        return signed_once(call, self._wallets, create)
 
     def BatchCirc(self, caller: User, request: wire.BatchCircRequest, call: Call) -> wire.BatchCircResponse:
         """Record one circ of many goods, all or none."""
-        circ_type = _checked_type(caller, request.circ_type)
-        check_parties(caller, origin=getattr(request, "from").value, operator=request.operator)
-        goods = limits.goods_ids("goods_ids", request.goods_ids)
-        form = limits.form("form_info", request.form_info.value)
+        asked = asked_batch(caller, request)
 
-        def create() -> wire.BatchCircResponse:
+        def create(own: OwnSignature | None) -> wire.BatchCircResponse:
             response = wire.BatchCircResponse()
-            for recorded in self._recorder.create(caller, circ_type, goods, request.to.value, form):
+            for recorded in self._recorder.create(caller, *asked, own):
                 response.goodsId2transId.update(dict.fromkeys(recorded.goods_ids, recorded.trans_id))
             return response
 
-        return call.once(create)
+        return signed_once(call, self._wallets, create)
 
     def GetCirc(self, request: wire.GetCircRequest) -> wire.GetCircResponse:
         """One goods and its circs, oldest first, for anybody."""
@@ -72,6 +72,22 @@ class Circs:
     def ContractName(self, _: wire.ContractNameRequest) -> wire.ContractNameResponse:
         """The contract's own name, for anybody."""
         return wire.ContractNameResponse(contract_name=convert.text(self._query.contract_name()))
+
+
+def asked_create(caller: User, request: wire.CreateCircRequest) -> Asked:
+    """What a request asks for, checked: kind, goods, receiver and form."""
+    circ_type = _checked_type(caller, request.circ_type)
+    check_parties(caller, origin=getattr(request, "from").value, operator="")
+    goods = limits.goods_ids("goods_id", [request.goods_id])
+    return circ_type, goods, request.to, limits.form("form_value", request.form_value.value)
+
+
+def asked_batch(caller: User, request: wire.BatchCircRequest) -> Asked:
+    """What a request asks for, checked: kind, goods, receiver and form."""
+    circ_type = _checked_type(caller, request.circ_type)
+    check_parties(caller, origin=getattr(request, "from").value, operator=request.operator)
+    goods = limits.goods_ids("goods_ids", request.goods_ids)
+    return circ_type, goods, request.to.value, limits.form("form_info", request.form_info.value)
 
 
 def _checked_type(caller: User, number: int) -> CircType:

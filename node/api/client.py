@@ -6,7 +6,7 @@ that can't be reached.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,13 +29,18 @@ from node.flow.audit import (
 )
 from node.wire.circ.v1 import circ_pb2 as circ
 from node.wire.goods.v1 import goods_pb2 as goods
+from node.wire.vtrace.v1 import custody_pb2
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 TIMEOUT_SECONDS = 10.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 MESSAGE_SHOWN_MAX = 500
 
-_SERVICE = wire.DESCRIPTOR.services_by_name["VTraceInterface"]
+_SERVICES = (
+    wire.DESCRIPTOR.services_by_name["VTraceInterface"],
+    custody_pb2.DESCRIPTOR.services_by_name["VTraceCustody"],
+)
+_METHODS = {method.name: method for service in _SERVICES for method in service.methods}
 _OPTIONS = (
     ("grpc.max_receive_message_length", ANSWER_BYTES_MAX),
     ("grpc.enable_http_proxy", 0),
@@ -91,17 +96,20 @@ class NodeClient:
         self._timeout_seconds = timeout_seconds
         self._channel = grpc.insecure_channel(address, options=_OPTIONS)
 
-    def call(self, name: str, request: Message, token: str | None = None) -> Any:
+    def call(
+        self, name: str, request: Message, token: str | None = None, metadata: Sequence[tuple[str, str | bytes]] = ()
+    ) -> Any:
         """The response of the rpc called ``name``. Raises Refused, or NotUnderstood for rubbish."""
-        method = _SERVICE.methods_by_name[name]
+        method = _METHODS[name]
         if method.client_streaming:
             raise ValueError(f"rpc {name} takes a stream, not one request")
         ask = self._channel.unary_unary(
-            f"/{_SERVICE.full_name}/{name}", request_serializer=lambda message: message.SerializeToString()
+            f"/{method.containing_service.full_name}/{name}",
+            request_serializer=lambda message: message.SerializeToString(),
         )
-        metadata = [("authorization", f"Bearer {token}")] if token else None
+        authorization = [("authorization", f"Bearer {token}")] if token else []
         try:
-            answer: bytes = ask(request, timeout=self._timeout_seconds, metadata=metadata)
+            answer: bytes = ask(request, timeout=self._timeout_seconds, metadata=[*authorization, *metadata])
         except grpc.RpcError as fault:
             raise _refused(fault) from fault
         try:

@@ -14,7 +14,7 @@ from node.api.auth import ANYONE, NEEDS, Tokens, require
 from node.api.call import Call, key_in
 from node.api.services import SERVICES, message_class
 from node.api.streams import Incoming
-from node.errors import IndexUnavailable, Reason, Status, VTraceError
+from node.errors import IndexUnavailable, Reason, SignerUnavailable, Status, VTraceError
 from node.faults import point
 from node.flow.once import Once
 
@@ -73,6 +73,14 @@ class Rpc:
                 status=Status.UNAVAILABLE,
                 retry_seconds=RETRY_SECONDS,
             ) from fault
+        except SignerUnavailable as fault:
+            log.warning("%s: %s", self.name, fault)
+            raise VTraceError(
+                self._failed,
+                "what signs the node's transactions is away, and nothing was recorded: try again",
+                status=Status.UNAVAILABLE,
+                retry_seconds=RETRY_SECONDS,
+            ) from fault
         except Exception as fault:
             log.exception("%s failed", self.name)
             raise VTraceError(
@@ -89,9 +97,9 @@ class Rpc:
         arguments: list[Any] = [] if caller is None else [caller]
         arguments.append(Incoming(given, asked.is_there) if self.method.client_streaming else given)
         if self.makes_something:
-            key = key_in(asked.metadata)
-            call = Call(self.name, key, caller, given, self._servicer.duplicate, self.response_class, self._once)
-            arguments.append(call)
+            keyed = (self.name, key_in(asked.metadata), caller, given)
+            made = (self._servicer.duplicate, self.response_class, self._once)
+            arguments.append(Call(*keyed, *made, metadata=asked.metadata))
         answered = self._work(*arguments)
         if self.makes_something:
             point("committed")

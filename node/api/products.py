@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from node.api import convert
 from node.api.call import Call
+from node.api.signed import signed_once
 from node.domain.records import User
 from node.errors import Reason
 from node.flow.goods import ClassChange, Products
 from node.flow.query import Query
+from node.flow.sovereign import OwnSignature
+from node.flow.wallets import Wallets
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 
@@ -17,9 +20,10 @@ class ProductsServicer:
     failed = Reason.GOODS_CREATE_FAILED
     duplicate = Reason.ENTRY_DUPLICATE
 
-    def __init__(self, products: Products, query: Query) -> None:
+    def __init__(self, products: Products, query: Query, wallets: Wallets) -> None:
         self._products = products
         self._query = query
+        self._wallets = wallets
 
     def CreateGoodsClass(
         self, caller: User, request: wire.CreateGoodsClassRequest, call: Call
@@ -51,11 +55,11 @@ class ProductsServicer:
     ) -> wire.BatchCreateGoodsResponse:
         """New goods with their produce circ."""
 
-        def create() -> wire.BatchCreateGoodsResponse:
-            ids = self._products.create_goods(caller, request.serial_id, request.sum)
+        def create(own: OwnSignature | None) -> wire.BatchCreateGoodsResponse:
+            ids = self._products.create_goods(caller, request.serial_id, request.sum, own)
             return wire.BatchCreateGoodsResponse(ids=[convert.number(id_) for id_ in ids], successes=len(ids))
 
-        return call.once(create)
+        return signed_once(call, self._wallets, create)
 
     def ListClass(self, caller: User, request: wire.ListClassRequest) -> wire.ListClassResponse:
         """The org's classes."""

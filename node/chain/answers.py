@@ -130,7 +130,16 @@ def read_logs(value: Any) -> tuple[Log, ...]:
     return tuple(_log(each) for each in shape.array(value))
 
 
+def read_outcome(value: Any) -> Receipt:
+    """A receipt without its logs, which cost more to read than all the rest."""
+    return _receipt(value, ())
+
+
 def read_receipt(value: Any) -> Receipt:
+    return _receipt(value, _get(shape.obj(value), "logs", read_logs))
+
+
+def _receipt(value: Any, logs: tuple[Log, ...]) -> Receipt:
     body = shape.obj(value)
     status = _get(body, "status", shape.quantity)
     if status not in (0, 1):
@@ -143,7 +152,7 @@ def read_receipt(value: Any) -> Receipt:
         status=status == 1,
         gas_used=_get(body, "gasUsed", shape.quantity),
         contract_address=maybe(_address)(body.get("contractAddress")),
-        logs=_get(body, "logs", read_logs),
+        logs=logs,
     )
 
 

@@ -193,6 +193,14 @@ def set_account_data(actor: int, account: str, possession: bytes = b"") -> bytes
     return _SET_ACCOUNT + encode(("uint32", "address", "bytes"), (actor, account, possession))
 
 
+def decode_set_account(data: bytes) -> tuple[int, str] | None:
+    """Actor and account from the data of a call of ``setAccount``; None if it is no such call."""
+    if data[:4] != _SET_ACCOUNT or len(data) < 4 + 2 * 32:
+        return None
+    actor, account = _words(data[4 : 4 + 2 * 32], 2)
+    return actor, _address(account)
+
+
 def goods_of_data(goods_id: int) -> bytes:
     """The data of a call of ``goodsOf``."""
     return _GOODS_OF + _word(goods_id)
@@ -229,6 +237,21 @@ def decode_name(output: bytes) -> str:
     return str(name)
 
 
+# EIP-1271: what a contract is asked whether a signature is its own
+
+_IS_VALID_SIGNATURE: Final = _selector("isValidSignature(bytes32,bytes)")
+
+
+def is_valid_signature_data(digest: bytes, signature: bytes) -> bytes:
+    """The data of a call of ``isValidSignature``."""
+    return _IS_VALID_SIGNATURE + encode(("bytes32", "bytes"), (digest, signature))
+
+
+def is_valid(output: bytes) -> bool:
+    """Whether what ``isValidSignature`` returns says so. The contract reads the first word alone."""
+    return len(output) >= 32 and output[:32] == _IS_VALID_SIGNATURE + bytes(28)
+
+
 def _goods_words(goods: Sequence[Range]) -> bytes:
     return b"".join(_word(number) for span in goods for number in (span.first, span.count))
 
@@ -256,6 +279,11 @@ _DOMAIN_TYPE_HASH: Final = keccak(b"EIP712Domain(string name,string version,uint
 
 def circ_digest(chain_id: int, contract_address: str, circ: Circ) -> bytes:
     """The 32 bytes that the operator of a circ signs."""
+    return keccak(circ_message(chain_id, contract_address, circ))
+
+
+def circ_message(chain_id: int, contract_address: str, circ: Circ) -> bytes:
+    """The bytes of which ``circ_digest`` is the hash."""
     goods_hash = keccak(
         b"".join(keccak(_RANGE_TYPE_HASH + _word(span.first) + _word(span.count)) for span in circ.goods)
     )
@@ -270,16 +298,21 @@ def circ_digest(chain_id: int, contract_address: str, circ: Circ) -> bytes:
             _word(circ.version),
         )
     )
-    return _digest(chain_id, contract_address, message)
+    return _message(chain_id, contract_address, message)
 
 
 def account_digest(chain_id: int, contract_address: str, actor: int, account: str) -> bytes:
     """The 32 bytes that a new account of an actor signs to prove possession."""
-    return _digest(chain_id, contract_address, _ACCOUNT_TYPE_HASH + _word(actor) + _address_word(account))
+    return keccak(account_message(chain_id, contract_address, actor, account))
 
 
-def _digest(chain_id: int, contract_address: str, message: bytes) -> bytes:
-    return keccak(b"\x19\x01" + _domain_separator(chain_id, contract_address) + keccak(message))
+def account_message(chain_id: int, contract_address: str, actor: int, account: str) -> bytes:
+    """The bytes of which ``account_digest`` is the hash."""
+    return _message(chain_id, contract_address, _ACCOUNT_TYPE_HASH + _word(actor) + _address_word(account))
+
+
+def _message(chain_id: int, contract_address: str, struct: bytes) -> bytes:
+    return b"\x19\x01" + _domain_separator(chain_id, contract_address) + keccak(struct)
 
 
 @lru_cache(maxsize=16)

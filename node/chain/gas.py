@@ -20,6 +20,8 @@ DEPLOY_GAS: Final = 2_200_000
 REGISTER_ACTOR_GAS: Final = 115_000
 SET_RIGHTS_GAS: Final = 45_000
 SET_ACCOUNT_GAS: Final = 55_000
+WALLET_GAS: Final = 400_000
+"""The most that the check of a contract account (EIP-1271) may use; a key a signer, that is enough for dozens."""
 
 _TRANSACTION_GAS: Final = 21_000
 _ZERO_BYTE_GAS: Final = 4
@@ -29,6 +31,8 @@ _FRESH_WORD_GAS: Final = 22_100
 _USED_WORD_GAS: Final = 5_000
 _WARM_WORD_GAS: Final = 200
 _LOOK_UP_GAS: Final = 2_100
+_WALLET_CALL_GAS: Final = 20_000
+"""To ask an account, and the 64th part that EIP-150 keeps back."""
 
 _CIRC_GAS: Final = 10_150
 """Signature, operator, log and all else that every circ does once."""
@@ -48,12 +52,23 @@ GOODS_PER_WORD: Final = 8
 def circulate_gas(circ_type: CircType, ranges: Sequence[Range]) -> int:
     """The gas limit of a circ: never below what it uses while its operator's account is a key.
 
-    A contract account (EIP-1271) uses as much more as its own check does; a node sends for keys only.
+    For a contract account (EIP-1271) ``wallet_gas`` comes on top.
     """
     load, last_word = _Load(circ_type), -1
     for span in ranges:
         load, last_word = load.with_range(span, last_word), (span.end - 1) // GOODS_PER_WORD
     return load.gas
+
+
+def wallet_gas(signature_bytes: int) -> int:
+    """What a contract account's check adds to a limit at most, with the calldata of its signature."""
+    return WALLET_GAS + _WALLET_CALL_GAS + signature_bytes * _BYTE_GAS
+
+
+def wallet_call_gas(data: bytes) -> int:
+    """The limit of a call that asks a contract account, so that its check has WALLET_GAS and no more."""
+    zero_bytes = data.count(0)
+    return _TRANSACTION_GAS + zero_bytes * _ZERO_BYTE_GAS + (len(data) - zero_bytes) * _BYTE_GAS + WALLET_GAS
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from node.chain.answers import (
     read_block,
     read_block_hashes,
     read_logs,
+    read_outcome,
     read_receipt,
     read_sent_to,
     read_transaction,
@@ -200,7 +201,14 @@ class Chain:
 
     def receipts(self, hashes: Sequence[str]) -> list[Receipt | None]:
         """For each transaction hash its receipt, or None while it isn't mined or isn't known."""
-        found = self._many("eth_getTransactionReceipt", [[tx_hash] for tx_hash in hashes], maybe(read_receipt))
+        return self._receipts(hashes, read_receipt)
+
+    def outcomes(self, hashes: Sequence[str]) -> list[Receipt | None]:
+        """The receipts, their logs left out."""
+        return self._receipts(hashes, read_outcome)
+
+    def _receipts(self, hashes: Sequence[str], read: Callable[[Any], Receipt]) -> list[Receipt | None]:
+        found = self._many("eth_getTransactionReceipt", [[tx_hash] for tx_hash in hashes], maybe(read))
         for want, receipt in zip(hashes, found, strict=True):
             if receipt is not None and receipt.tx_hash != want.lower():
                 raise ChainUnavailable(f"eth_getTransactionReceipt: answered {receipt.tx_hash}, want {want}")
@@ -262,16 +270,21 @@ class Chain:
         """The runtime bytecode of a contract; empty if there is none."""
         return self._one("eth_getCode", [address, _tag(block)], shape.data)
 
-    def call(self, to: str, data: bytes, block: int | str = "latest") -> bytes:
-        """What a contract answers, without a transaction. Raises CallReverted if it fails."""
-        (answer,) = self.calls([(to, data)], block)
+    def call(self, to: str, data: bytes, block: int | str = "latest", gas: int | None = None) -> bytes:
+        """What a contract answers, without a transaction. Raises CallReverted if it fails, or needs more gas."""
+        (answer,) = self.calls([(to, data)], block, gas)
         if isinstance(answer, CallReverted):
             raise answer
         return answer
 
-    def calls(self, calls: Sequence[tuple[str, bytes]], block: int | str = "latest") -> list[bytes | CallReverted]:
+    def calls(
+        self, calls: Sequence[tuple[str, bytes]], block: int | str = "latest", gas: int | None = None
+    ) -> list[bytes | CallReverted]:
         """Several ``(to, data)`` calls at once; those that fail give CallReverted (returned)."""
-        asked: list[Call] = [("eth_call", [{"to": to, "data": "0x" + data.hex()}, _tag(block)]) for to, data in calls]
+        limit = {} if gas is None else {"gas": hex(gas)}
+        asked: list[Call] = [
+            ("eth_call", [{"to": to, "data": "0x" + data.hex(), **limit}, _tag(block)]) for to, data in calls
+        ]
         answers: list[bytes | CallReverted] = []
         for answer in self._rpc.batch(asked):
             if isinstance(answer, RpcError) and is_failed_call(answer):

@@ -1,15 +1,17 @@
 """Keys and signatures: secp256k1 keys as 32 bytes, accounts as checksummed addresses.
 
-The node keeps two sorts of key: its own, which signs transactions, and those of custodial
-actors, which sign circs. Both pass through here and nowhere else.
+The node has two sorts of key: its own, which signs transactions, and those of custodial actors, which sign circs.
+Both are used through ``Signatory`` and nothing else: a key that the node keeps sealed (``HeldKey``), or one that a
+signing service keeps (``node.chain.web3signer``).
 """
 
 from __future__ import annotations
 
+import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import rlp
 from coincurve import PrivateKey
@@ -30,8 +32,36 @@ CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 PREPARED_MAX = 4_096
 """How many keys are kept ready to sign."""
 
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _TYPE_2 = b"\x02"
 _EIP_155 = 35
+
+
+class Signatory(Protocol):
+    """Who signs for one account."""
+
+    @property
+    def account(self) -> str:
+        """The checksummed address."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign keccak256 of a message: r ‖ s ‖ v, v 27 or 28, s in the lower half. Raises SignerUnavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldKey:
+    """A key in this process, 32 bytes."""
+
+    key: bytes = field(repr=False)
+
+    @property
+    def account(self) -> str:
+        """See Signatory. ValueError if the key is none."""
+        return address_of(self.key)
+
+    def sign(self, message: bytes) -> bytes:
+        """See Signatory."""
+        return sign_digest(self.key, keccak(message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +79,27 @@ def new_key() -> bytes:
 
 def address_of(key: bytes) -> str:
     """The checksummed address of a private key. ValueError if the key is none."""
-    point = _private(key).public_key.format(compressed=False)
-    return to_checksum_address(keccak(point[1:])[-20:])
+    return address_of_point(_private(key).public_key.format(compressed=False)[1:])
+
+
+def address_of_point(point: bytes) -> str:
+    """The checksummed address of a public key, the 64 bytes of its point."""
+    return to_checksum_address(keccak(point)[-20:])
+
+
+def address_in(text: str) -> str:
+    """A text as a checksummed address; ValueError, with what is wanted, for any that is none. Case may be mistyped."""
+    if not _ADDRESS.fullmatch(text) or not int(text, 16):
+        raise ValueError("an address, 0x and 40 hex digits, not all zero")
+    digits, address = text[2:], to_checksum_address(text)
+    if text != address and digits not in (digits.lower(), digits.upper()):
+        raise ValueError("an address whose upper and lower case is its checksum (EIP-55), or all lower case")
+    return address
+
+
+def hashed(message: bytes) -> bytes:
+    """What a Signatory signs of a message: its keccak256."""
+    return keccak(message)
 
 
 def sign_digest(key: bytes, digest32: bytes) -> bytes:
@@ -86,7 +135,7 @@ def recover(digest: bytes, signature: bytes) -> str:
 
 
 def sign_transaction(
-    key: bytes,
+    by: Signatory | bytes,
     *,
     chain_id: int,
     nonce: int,
@@ -96,17 +145,20 @@ def sign_transaction(
     fees: Fees,
     value: int = 0,
 ) -> SignedTransaction:
-    """Sign a transaction, of EIP-1559 or legacy (EIP-155) as the fees are. ``to`` None makes a contract of ``data``."""
+    """Sign a transaction, of EIP-1559 or legacy (EIP-155) as the fees are. ``to`` None makes a contract of ``data``.
+
+    ``by`` is who signs, or a key.
+    """
     address = b"" if to is None else to_canonical_address(to)
-    return _signed(key, _Call(chain_id, nonce, gas, address, value, data), fees)
+    return _signed(by, _Call(chain_id, nonce, gas, address, value, data), fees)
 
 
-def resign(key: bytes, raw: bytes, fees: Fees) -> SignedTransaction:
+def resign(by: Signatory | bytes, raw: bytes, fees: Fees) -> SignedTransaction:
     """Sign a transaction that ``sign_transaction`` made again: the same call at the same nonce, with other fees.
 
     ValueError if ``raw`` is no such transaction.
     """
-    return _signed(key, _call_of(raw), fees)
+    return _signed(by, _call_of(raw), fees)
 
 
 def call_data(raw: bytes) -> bytes:
@@ -135,19 +187,18 @@ class _Call:
     data: bytes
 
 
-def _signed(key: bytes, call: _Call, fees: Fees) -> SignedTransaction:
-    private = _private(key)
+def _signed(by: Signatory | bytes, call: _Call, fees: Fees) -> SignedTransaction:
     what = (call.gas, call.to, call.value, call.data)
     if fees.max_priority_fee_per_gas is None:
         envelope = b""
         body = _items(call.nonce, fees.max_fee_per_gas, *what)
-        parity, r, s = _sign(private, keccak(_list(body + _items(call.chain_id, 0, 0))))
+        parity, r, s = _sign(by, _list(body + _items(call.chain_id, 0, 0)))
         parity += 2 * call.chain_id + _EIP_155
     else:
         envelope = _TYPE_2
         offered = (fees.max_priority_fee_per_gas, fees.max_fee_per_gas)
         body = _items(call.chain_id, call.nonce, *offered, *what) + _list(b"")
-        parity, r, s = _sign(private, keccak(envelope + _list(body)))
+        parity, r, s = _sign(by, envelope + _list(body))
     raw = envelope + _list(body + _items(parity, r, s))
     return SignedTransaction(raw=raw, hash="0x" + keccak(raw).hex())
 
@@ -193,10 +244,10 @@ def _number(word: Any) -> int:
     return int.from_bytes(word, "big")
 
 
-def _sign(private: PrivateKey, digest: bytes) -> tuple[int, int, int]:
+def _sign(by: Signatory | bytes, message: bytes) -> tuple[int, int, int]:
     """The parity of the point's y, r and s; s is in the lower half of the order."""
-    signature = private.sign_recoverable(digest, hasher=None)
-    return signature[64], int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
+    signature = sign_digest(by, keccak(message)) if isinstance(by, bytes) else by.sign(message)
+    return signature[64] - 27, int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
 
 
 @lru_cache(maxsize=PREPARED_MAX)

@@ -4,7 +4,7 @@
 ``EmbeddedChain`` (embedded.py) answers in the process. All take batches of ``(method, params)`` and
 give JSON values back; ``Chain`` (rpc.py) makes typed values of them.
 
-HttpRpc speaks HTTP through ``requests`` and not through web3's HTTPProvider: a batch there
+HttpRpc speaks HTTP through ``urllib3`` and not through web3's HTTPProvider: a batch there
 draws its ids from a counter that the caller doesn't see, sorts the answers and pairs them by
 place, so an answer that is missing or doubled goes unseen.
 """
@@ -16,12 +16,12 @@ import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-import requests
 import urllib3
 
 BATCH_CALLS_MAX = 100
+CONNECTIONS_KEPT = 16
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 TIMEOUT_SECONDS = 10.0
 
@@ -150,7 +150,11 @@ class HttpRpc:
         self._url = url
         self._name = endpoint_name(url)
         self._timeout_seconds = timeout_seconds
-        self._idle: list[requests.Session] = []
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if parts.username is not None:
+            named = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            self._headers |= urllib3.make_headers(basic_auth=named)
+        self._pool = urllib3.PoolManager(num_pools=1, maxsize=CONNECTIONS_KEPT)
         self._lock = threading.Lock()
         self._closed = False
         self._last_id = 0
@@ -163,11 +167,8 @@ class HttpRpc:
         return answers
 
     def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for session in idle:
-            session.close()
+        self._closed = True
+        self._pool.clear()
 
     def _request(self, calls: Sequence[Call]) -> list[Any]:
         with self._lock:
@@ -182,58 +183,45 @@ class HttpRpc:
     def _post(self, body: bytes) -> bytes:
         """Send one request and read its answer, both within the timeout and the answer within its bound."""
         deadline = time.monotonic() + self._timeout_seconds
-        session = self._take()
+        if self._closed:
+            raise self._unavailable("was closed by this node")
+        response: urllib3.BaseHTTPResponse | None = None
         try:
-            with session.post(
+            response = self._pool.urlopen(
+                "POST",
                 self._url,
-                data=body,
-                headers={"Content-Type": "application/json", "Accept": "application/json"},
+                body=body,
+                headers=self._headers,
                 timeout=self._timeout_seconds,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                chunks: list[bytes] = []
-                length = 0
-                # read1 gives what has come, so an endpoint that drips can't outlast the deadline
-                while chunk := response.raw.read1(64 * 1024, decode_content=True):
-                    chunks.append(chunk)
-                    length += len(chunk)
-                    if length > ANSWER_BYTES_MAX:
-                        raise self._unavailable(f"answered more than {ANSWER_BYTES_MAX} bytes")
-                    if time.monotonic() > deadline:
-                        raise self._unavailable(f"took more than {self._timeout_seconds:g} seconds")
-                raw = b"".join(chunks)
-                if response.status_code != 200:
-                    raise self._unavailable(f"answered HTTP {response.status_code}: {excerpt(raw)}")
-        except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
-            session.close()
-            raise self._unavailable(f"took more than {self._timeout_seconds:g} seconds") from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            session.close()
-            raise self._unavailable(f"can't be reached ({reason_of(error)})") from error
-        except BaseException:
-            session.close()
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+            chunks: list[bytes] = []
+            length = 0
+            # read1 gives what has come, so an endpoint that drips can't outlast the deadline
+            while chunk := response.read1(64 * 1024, decode_content=True):
+                chunks.append(chunk)
+                length += len(chunk)
+                if length > ANSWER_BYTES_MAX:
+                    raise self._unavailable(f"answered more than {ANSWER_BYTES_MAX} bytes")
+                if time.monotonic() > deadline:
+                    raise self._unavailable(f"took more than {self._timeout_seconds:g} seconds")
+            raw = b"".join(chunks)
+            if response.status != 200:
+                raise self._unavailable(f"answered HTTP {response.status}: {excerpt(raw)}")
+        except BaseException as error:
+            if response is not None:
+                response.close()  # what is left in it must not be taken for the next answer
+            # A connection that was refused is a kind of timeout to the library.
+            is_refused = isinstance(error, urllib3.exceptions.NewConnectionError)
+            if isinstance(error, urllib3.exceptions.TimeoutError) and not is_refused:
+                raise self._unavailable(f"took more than {self._timeout_seconds:g} seconds") from error
+            if isinstance(error, (urllib3.exceptions.HTTPError, OSError, ValueError)):
+                raise self._unavailable(f"can't be reached ({reason_of(error)})") from error
             raise
-        self._give_back(session)
+        response.release_conn()
         return raw
-
-    def _take(self) -> requests.Session:
-        """A session that no other thread uses, since ``requests`` doesn't promise to bear sharing."""
-        with self._lock:
-            if self._closed:
-                raise self._unavailable("was closed by this node")
-            if self._idle:
-                return self._idle.pop()
-        session = requests.Session()
-        session.trust_env = False
-        return session
-
-    def _give_back(self, session: requests.Session) -> None:
-        with self._lock:
-            if not self._closed:
-                self._idle.append(session)
-                return
-        session.close()
 
     def _unavailable(self, what: str) -> ChainUnavailable:
         return ChainUnavailable(f"chain endpoint {self._name} {what}")

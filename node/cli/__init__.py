@@ -12,6 +12,7 @@ import click
 from node import __version__
 from node.cli.admin import admin
 from node.cli.audit import audit
+from node.cli.circ import circ
 from node.cli.demo import play_demo
 from node.cli.files import files
 from node.cli.forms import forms
@@ -49,5 +50,5 @@ def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
 
 
-for _command in (serve, status, audit, proof, play_demo, reindex, files, forms, admin):
+for _command in (serve, circ, status, audit, proof, play_demo, reindex, files, forms, admin):
     main.add_command(_command)

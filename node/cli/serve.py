@@ -58,6 +58,10 @@ WAKE_SECONDS = 1.0
     "--signers", type=int, help="Lanes that send side by side, each with its key. Default: as many as --signer-key."
 )
 @option(
+    "--signer",
+    help="URL of a Web3Signer (eth1 API) that keeps the lanes' keys instead; give the node one of its own.",
+)
+@option(
     "--bump-after",
     type=float,
     default=BUMP_AFTER_SECONDS,
@@ -91,6 +95,7 @@ def serve(
     master_key: Path | None,
     signer_key: tuple[Path, ...],
     signers: int | None,
+    signer: str | None,
     bump_after: float,
     max_fee: int | None,
     backlog_max: int,
@@ -112,6 +117,7 @@ def serve(
         master_key=master_key,
         signer_keys=signer_key,
         signers=signers,
+        signer=signer,
         bump_after=bump_after,
         fee_max_wei=max_fee,
         backlog_max=backlog_max,

@@ -22,6 +22,8 @@ LIST_ROWS_DEFAULT = 20
 LIST_ROWS_MAX = 1_000
 GOODS_PER_CALL_MAX = 10_000
 IDEMPOTENCY_KEY_LENGTH_MAX = 128
+SIGNATURE_BYTES_MAX = 4_096
+"""Of an account that is a contract: 65 bytes for each of its owners, and room."""
 PRODUCT_TIME_AHEAD_MAX_MICROS = 86_400 * 1_000_000
 
 _PHONE = re.compile(r"1[3-9][0-9]{9}")

@@ -83,12 +83,16 @@ class Goods:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A user as the contract knows it. ``rights`` are those of the last transaction that was recorded."""
+    """A user as the contract knows it, once every transaction that was recorded has been mined.
+
+    The account of a ``sovereign`` actor is its owner's own: the node has no key for it.
+    """
 
     id: int
     user_id: int
     account: str
     rights: Rights
+    sovereign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ class TxKind(StrEnum):
     DEPLOY = "deploy"
     REGISTER_ACTOR = "register_actor"
     SET_RIGHTS = "set_rights"
+    SET_ACCOUNT = "set_account"
     CIRC = "circ"
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from node.chain import contract, signer
 from node.chain.gas import REGISTER_ACTOR_GAS, SET_RIGHTS_GAS
+from node.chain.signer import HeldKey, Signatory
 from node.domain.form import name_digest
 from node.domain.model import ACTOR_MAX, Rights
 from node.domain.records import Actor, TxKind, User
@@ -22,10 +23,10 @@ KEYS_OPEN_MAX = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """An actor together with its key, ready to sign."""
+    """An actor together with who signs for it: the node, or nobody here if it is sovereign."""
 
     actor: Actor
-    key: bytes
+    signatory: Signatory | None
 
 
 class Actors:
@@ -41,7 +42,8 @@ class Actors:
         found = circs.actor_of(user.id)
         if found is not None:
             actor, sealed = found
-            return Operator(self._in_step(actor, user), self._opened(_row(actor.id), sealed))
+            actor = self._in_step(actor, user)
+            return Operator(actor, None if actor.sovereign else HeldKey(self._opened(_row(actor.id), sealed)))
         actor_id = circs.next_actor()
         if actor_id > ACTOR_MAX:
             raise VTraceError(Reason.CREATE_CIRC_FAILED, "the contract has no room for another actor")
@@ -53,7 +55,7 @@ class Actors:
             REGISTER_ACTOR_GAS,
         )
         circs.add_actor(actor, self._seal.close(_row(actor_id), key), stored.outbox_id)
-        return Operator(actor, key)
+        return Operator(actor, HeldKey(key))
 
     def keep_in_step(self, user: User) -> None:
         """After a change of role: give the user's actor, if there is one, the rights of the new role."""
@@ -66,13 +68,14 @@ class Actors:
         if actor.rights == rights:
             return actor
         data = contract.set_rights_data(actor.id, rights)
-
-        def stands_on() -> list[int]:
-            return [*outbox.unfinished_by(actor.id), *circs.stood_on([], [actor.id])]
-
-        stored = self._ledger.enrol(TxKind.SET_RIGHTS, data, SET_RIGHTS_GAS, stands_on)
+        stored = self._ledger.enrol(TxKind.SET_RIGHTS, data, SET_RIGHTS_GAS, lambda: stands_on(actor.id))
         circs.change_rights(actor.id, rights, stored.outbox_id)
         return replace(actor, rights=rights)
+
+
+def stands_on(actor_id: int) -> list[int]:
+    """The transactions that must reach the chain before one that changes an actor: all that are about it."""
+    return [*outbox.unfinished_by(actor_id), *circs.stood_on([], [actor_id])]
 
 
 def _rights(user: User) -> Rights:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from node.chain import contract
+from node.chain import contract, signer
 from node.chain.rpc import Block, Chain, ChainUnavailable, Look, Receipt
 from node.domain.records import UNMINED, MinedTx, OutboxTx, TxKind, TxState
 from node.faults import point
@@ -20,7 +20,7 @@ from node.flow.forks import Forks
 from node.flow.ledger import Ledger
 from node.flow.refused import why
 from node.flow.worker import LedgerFault
-from node.store import circs, outbox, progress
+from node.store import accounts, circs, outbox, progress
 from node.store.db import Store
 
 LOOK_MAX = 1_000
@@ -65,8 +65,6 @@ class Confirmer:
 
     def step(self) -> bool:
         """Settle what is mined; answers whether more may be settled at once."""
-        with self._store.write():  # so that nothing is enrolled between counting and remembering
-            self._ledger.waiting = outbox.count(UNMINED)
         try:
             self._ledger.identity.check()
             return self._look()
@@ -87,20 +85,21 @@ class Confirmer:
             for tx in outbox.in_lane(lane, TxState.SENT, LOOK_MAX, below_nonce=nonce)
         ]
         deep = outbox.mined_up_to(look.head.number - self._confirmations + 1, LOOK_MAX)
-        news = [self._explained(each, look.head) for each in self._news(sent, deep)]
+        explained = (self._explained(each, look.head) for each in self._news(sent, deep))
+        news = [each for each in explained if each is not None]
         if news or look.head.hash != self._head:
             self._write(news, look)
-        return len(sent) >= LOOK_MAX or len(deep) == LOOK_MAX
+        return bool(news) and (len(sent) >= LOOK_MAX or len(deep) == LOOK_MAX)
 
     def _news(self, sent: Sequence[OutboxTx], deep: Sequence[OutboxTx]) -> list[_News]:
         """What the chain has receipts for. What else was sent at a nonce that is used up is under suspicion."""
         asked = [*sent, *deep]
-        receipts = self._chain.receipts([tx.live_hash for tx in asked])
+        receipts = self._chain.outcomes([tx.live_hash for tx in asked])
         missing = [tx.id for tx, receipt in zip(asked, receipts, strict=True) if receipt is None]
         before = outbox.replaced(missing) if missing else {}
         news = []
         for tx, receipt in zip(asked, receipts, strict=True):
-            found = receipt or next((other for other in self._chain.receipts(before.get(tx.id, [])) if other), None)
+            found = receipt or next((other for other in self._chain.outcomes(before.get(tx.id, [])) if other), None)
             if found is not None:
                 news.append(_News(tx, found))
                 self._contradicted.pop(tx.id, None)
@@ -120,8 +119,14 @@ class Confirmer:
     def _is_deep(self, receipt: Receipt, head: Block) -> bool:
         return head.number - receipt.block_number + 1 >= self._confirmations
 
-    def _explained(self, news: _News, head: Block) -> _News:
-        """A reverted circ with the transaction that carried it, or else with the reason once it is deep."""
+    def _explained(self, news: _News, head: Block) -> _News | None:
+        """With what is needed to settle it, once it is deep: the actor's event, who carried a circ, or the reason.
+
+        None if a fork has just taken the event away.
+        """
+        if news.receipt.status and news.tx.kind is TxKind.REGISTER_ACTOR:
+            (whole,) = self._chain.receipts([news.receipt.tx_hash])
+            return None if whole is None else _News(news.tx, whole)
         if news.receipt.status or news.tx.kind is not TxKind.CIRC:
             return news
         carrier = self._carrier(news.tx, news.receipt)
@@ -133,14 +138,14 @@ class Confirmer:
         """The transaction that carried a circ that the contract took all the same.
 
         Anyone may send what an operator signed. Whoever copies a waiting circ and is mined first makes the
-        node's own transaction revert; the salt makes the digest this circ's own, so its event tells.
+        node's own transaction revert. The version only grows, so the same circ can't have been taken before.
         """
-        operator, digest = circs.signed(tx.id)
-        topics = [contract.CIRCULATED_TOPIC, operator.to_bytes(32, "big")]
+        circ, _ = contract.decode_circulate(signer.call_data(tx.raw))
+        topics = [contract.CIRCULATED_TOPIC, circ.operator.to_bytes(32, "big")]
         first = max(0, receipt.block_number - CARRIED_BLOCKS_MAX)
         for entry in self._chain.logs(self._ledger.contract, topics, first, receipt.block_number):
             event = contract.decode_log(entry.topics, entry.data)
-            if isinstance(event, contract.Circulated) and event.circ.form_digest == digest:
+            if isinstance(event, contract.Circulated) and event.circ == circ:
                 return entry.tx_hash
         return None
 
@@ -178,10 +183,20 @@ class Confirmer:
                 failed = circs.fail(tx.id, news.reason)
                 if failed:  # else it stood on a circ that failed before, and was told with that one
                     log.error("circ %s: %s; %d circs failed with it", tx.tx_hash, news.reason, len(failed) - 1)
+        elif tx.kind is TxKind.SET_ACCOUNT:
+            self._settle_account(tx, receipt)
         elif not receipt.status:
             raise LedgerFault(f"the chain refused {tx.kind.value} in {tx.tx_hash}: look at the contract's roles")
         elif tx.kind is TxKind.REGISTER_ACTOR:
             self._check_actor(tx, receipt)
+
+    def _settle_account(self, tx: OutboxTx, receipt: Receipt) -> None:
+        """A contract account may take back its word; then the actor stays the node's."""
+        if receipt.status:
+            accounts.settle(tx.id)
+        else:
+            accounts.take_back(tx.id)
+            log.error("%s: the contract refused the account: its actor stays custodial", tx.tx_hash)
 
     def _check_actor(self, tx: OutboxTx, receipt: Receipt) -> None:
         expected = circs.actor_registered_by(tx.id)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from node.clock import Clock
 from node.domain import limits
 from node.domain.form import ProducedClass, ProducedOrg, ProducedSerial, ProduceForm, rfc3339
-from node.domain.model import GOODS_ID_MAX, CircType
+from node.domain.model import GOODS_ID_MAX, Circ, CircType
 from node.domain.records import Goods, GoodsClass, Org, Serial, User
 from node.errors import Reason, denied, invalid, not_found
 from node.flow.callers import fresh
 from node.flow.recognise import check_material
 from node.flow.record import Recorder
+from node.flow.sovereign import OwnSignature
 from node.store import people, products
 from node.store.db import Store
 
@@ -48,6 +50,10 @@ class ClassChange:
     trademark: str | None = None
     material_id: int | None = None
     state: str | None = None
+
+
+class _Undone(Exception):
+    """What was written is not to be kept."""
 
 
 class Products:
@@ -85,17 +91,33 @@ class Products:
                 class_id=goods_class.id, product_time=when, state=STATE_START, creator_id=caller.id, now=now
             )
 
-    def create_goods(self, caller: User, serial_id: int, total: int) -> list[int]:
-        """``total`` new goods of one of the org's serials, with their produce circ; answers their ids."""
+    def create_goods(self, caller: User, serial_id: int, total: int, own: OwnSignature | None = None) -> list[int]:
+        """``total`` new goods of one of the org's serials, with their produce circ; answers their ids.
+
+        ``own`` is the signature of a caller who keeps its own key. Raises Unsure as ``Recorder.create`` does.
+        """
         limits.goods_sum("sum", total)
         with self._store.write():
-            caller = fresh(caller)
-            serial = self.own_serial(caller, serial_id)
-            ids = products.add_goods(serial_id=serial.id, creator_id=caller.id, state=STATE_START, total=total)
-            form = produce_form(serial, _org_of(caller)).to_bytes()
-            self._recorder.enrol(caller, CircType.PRODUCE, ids, "", form, is_first=True)
+            caller, ids, form = self._new_goods(caller, serial_id, total)
+            self._recorder.enrol(caller, CircType.PRODUCE, ids, "", form, is_first=True, own=own)
         self._submitted()
         return ids
+
+    def planned_goods(self, caller: User, serial_id: int, total: int, salt: bytes) -> Circ:
+        """The produce circ that ``create_goods`` would record now for a caller who keeps its own key."""
+        limits.goods_sum("sum", total)
+        planned: list[Circ] = []
+        with suppress(_Undone), self._store.write():
+            caller, ids, form = self._new_goods(caller, serial_id, total)
+            planned.append(self._recorder.plan(caller, CircType.PRODUCE, ids, "", form, salt, is_first=True))
+            raise _Undone  # the goods are made to see which ids they get, and not kept
+        return planned[0]
+
+    def _new_goods(self, caller: User, serial_id: int, total: int) -> tuple[User, list[int], bytes]:
+        caller = fresh(caller)
+        serial = self.own_serial(caller, serial_id)
+        ids = products.add_goods(serial_id=serial.id, creator_id=caller.id, state=STATE_START, total=total)
+        return caller, ids, produce_form(serial, _org_of(caller)).to_bytes()
 
     def own_class(self, caller: User, class_id: int) -> GoodsClass:
         """The class with this id, of the caller's org."""

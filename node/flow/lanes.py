@@ -7,12 +7,14 @@ what stands on unfinished transactions of several lanes has to wait for the othe
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from node.chain import signer
+from node.chain.signer import HeldKey, Signatory
+from node.domain.records import UNFINISHED
 from node.errors import SetupError
-from node.store import keys, outbox
+from node.store import keys, outbox, progress
 from node.store.db import Store
 from node.store.seal import Seal
 
@@ -35,9 +37,9 @@ class Lanes:
     transaction, which the confirmer finds out; they take new ones only if all are low.
     """
 
-    def __init__(self, signer_keys: Sequence[bytes], retired_keys: Sequence[bytes] = ()) -> None:
-        self.open = tuple(signer.address_of(key) for key in signer_keys)
-        self._keys = {signer.address_of(key): key for key in (*retired_keys, *signer_keys)}
+    def __init__(self, signers: Sequence[Signatory], retired: Sequence[Signatory] = ()) -> None:
+        self.open = tuple(each.account for each in signers)
+        self._keys = {each.account: each for each in (*retired, *signers)}
         self._turn = itertools.count()
         self.low: frozenset[str] = frozenset()
 
@@ -46,8 +48,8 @@ class Lanes:
         """The first lane's signer."""
         return self.open[0]
 
-    def key(self, address: str) -> bytes:
-        """A signer's key."""
+    def key(self, address: str) -> Signatory:
+        """Who signs for a signer's address."""
         return self._keys[address]
 
     @property
@@ -87,17 +89,44 @@ def open_lanes(store: Store, seal: Seal, given: Sequence[bytes], total: int) -> 
     """
     with store.write():
         has_place = "contract" in store.settings()
-        opened = [_lane_key(seal, place, given, has_place) for place in range(total)]
-        retired = []
-        for place in range(total, LANES_MAX):
-            key = keys.known_key(seal, key_name(place))
-            if key is None:
-                break
-            retired.append(key)
-    addresses = [signer.address_of(key) for key in (*opened, *retired)]
+        opened = [HeldKey(_lane_key(seal, place, given, has_place)) for place in range(total)]
+    retired = _held(seal, total)
+    addresses = [each.account for each in (*opened, *retired)]
     if len(set(addresses)) < len(addresses):
         raise SetupError("two lanes have the same key: name each key once (--signer-key)")
     return Lanes(opened, retired)
+
+
+def open_remote_lanes(seal: Seal, remote: Mapping[str, Signatory], total: int) -> Lanes:
+    """``total`` lanes whose keys a signing service keeps.
+
+    Lanes that signed before come first, in their order, then others by their addresses; so a lane stays the same while
+    keys are added. What the data directory's own keys once signed can still be signed again with higher fees.
+    """
+    before = [lane.signer for lane in progress.lanes()]
+    known = [address for address in before if address in remote]
+    ordered = [*known, *sorted(remote.keys() - set(known))]
+    if len(ordered) < total:
+        raise SetupError(f"--signers {total}: the signing service has {len(ordered)} keys: add keys, or say fewer")
+    opened = [remote[address] for address in ordered[:total]]
+    retired = [remote[address] for address in known if address not in ordered[:total]]
+    retired += [held for held in _held(seal, 0) if held.account not in remote]
+    signing = {each.account for each in (*opened, *retired)}
+    lost = [lane for lane in outbox.lanes_with(UNFINISHED) if lane not in signing]
+    if lost:
+        raise SetupError(f"signer {lost[0]} has transactions on their way: add its key to the signing service")
+    return Lanes(opened, retired)
+
+
+def _held(seal: Seal, first: int) -> list[Signatory]:
+    """The data directory's own keys of lanes, from one place on."""
+    found: list[Signatory] = []
+    for place in range(first, LANES_MAX):
+        key = keys.known_key(seal, key_name(place))
+        if key is None:
+            break
+        found.append(HeldKey(key))
+    return found
 
 
 def _lane_key(seal: Seal, place: int, given: Sequence[bytes], has_place: bool) -> bytes:

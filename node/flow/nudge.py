@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from node.chain import signer
 from node.chain.rpc import Chain
-from node.domain.records import OutboxTx, TxState
+from node.domain.records import UNMINED, OutboxTx, TxState
 from node.flow.bump import Bumper
 from node.flow.ledger import Ledger
 from node.store import outbox, progress
@@ -63,6 +63,8 @@ class Nudger:
 
     def step(self) -> bool:
         """Look at every lane that waits for a block."""
+        with self._store.write():  # so that nothing is enrolled between counting and remembering
+            self._ledger.waiting = outbox.count(UNMINED)
         lanes = outbox.lanes_with([TxState.SENT])
         if not lanes and self._looked is not None and time.monotonic() - self._looked < LOOK_SECONDS:
             return False

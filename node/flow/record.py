@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from node.chain import contract, signer
+from node.chain import contract
 from node.chain.gas import circulate_gas, cut
 from node.clock import Clock
 from node.domain import custody
@@ -22,6 +22,7 @@ from node.faults import point
 from node.flow.actors import Actors, Operator
 from node.flow.callers import fresh
 from node.flow.ledger import Ledger
+from node.flow.sovereign import OwnSignature, check_who_signs, signature_of, whole
 from node.store import circs, people
 from node.store.db import Store
 
@@ -33,6 +34,17 @@ class Recorded:
     circ_id: int
     trans_id: str
     goods_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A circ that the contract would take: with the ``times`` of its goods before and their states ``after`` it."""
+
+    circ: Circ
+    salt: bytes
+    ids: tuple[int, ...]
+    times: dict[int, int]
+    after: dict[int, GoodsState]
 
 
 class Recorder:
@@ -48,14 +60,21 @@ class Recorder:
         self._submitted = submitted
 
     def create(
-        self, caller: User, circ_type: CircType, goods_ids: Sequence[int], to: str, form: bytes
+        self,
+        caller: User,
+        circ_type: CircType,
+        goods_ids: Sequence[int],
+        to: str,
+        form: bytes,
+        own: OwnSignature | None = None,
     ) -> list[Recorded]:
         """Record one circ of ``goods_ids`` (ascending, distinct); all of them or none.
 
         ``to`` is the receiver's username for a transfer, else empty or the caller's. A batch that no single
-        transaction can hold is answered as several, each with its own trans_id.
+        transaction can hold is answered as several, each with its own trans_id; one with the caller's ``own``
+        signature is refused. Raises Unsure where the signature has to be looked at outside.
         """
-        recorded = self._store.together(lambda: self.enrol(caller, circ_type, goods_ids, to, form))
+        recorded = self._store.together(lambda: self.enrol(caller, circ_type, goods_ids, to, form, own=own))
         self._submitted()
         return recorded
 
@@ -68,11 +87,48 @@ class Recorder:
         form: bytes,
         *,
         is_first: bool = False,
+        own: OwnSignature | None = None,
     ) -> list[Recorded]:
         """``create`` for a caller that writes to the index already and tells ``submitted`` itself.
 
         ``is_first`` is said of the produce circ that makes goods, whose form is the node's own.
         """
+        operator, planned = self._planned(caller, circ_type, goods_ids, to, form, own, is_first=is_first)
+        recorded = [self._store_circ(operator, each, form, own) for each in planned]
+        point("recorded")
+        return recorded
+
+    def plan(
+        self,
+        caller: User,
+        circ_type: CircType,
+        goods_ids: Sequence[int],
+        to: str,
+        form: bytes,
+        salt: bytes,
+        *,
+        is_first: bool = False,
+    ) -> Circ:
+        """The circ that a caller who keeps its own key has to sign, as things stand (inside ``Store.write()``).
+
+        A transfer's receiver may be registered.
+        """
+        own = OwnSignature(b"", salt)
+        _, (planned,) = self._planned(caller, circ_type, goods_ids, to, form, own, is_first=is_first)
+        return planned.circ
+
+    def _planned(
+        self,
+        caller: User,
+        circ_type: CircType,
+        goods_ids: Sequence[int],
+        to: str,
+        form: bytes,
+        own: OwnSignature | None,
+        *,
+        is_first: bool = False,
+    ) -> tuple[Operator, list[_Planned]]:
+        """The operator, and a circ for each transaction that the contract would take."""
         self._ledger.refuse_if_full()
         caller = fresh(caller)
         receiver = self._receiver(caller, circ_type, to)
@@ -88,13 +144,17 @@ class Recorder:
                     metadata={"goods_id": goods_id},
                 )
         operator = self._actors.of(caller)
+        check_who_signs(operator, own)
         to_actor = operator.actor if receiver is caller else self._actors.of(receiver).actor
         states = {goods_id: state for goods_id, (state, _) in known.items()}
-        recorded = []
-        for ranges in cut(circ_type, ranges_of(goods_ids), self._ledger.gas_max):
+        wanted, gas_max = ranges_of(goods_ids), self._ledger.gas_max
+        field = "sum" if is_first else "goods_ids"
+        groups = cut(circ_type, wanted, gas_max) if own is None else [whole(field, circ_type, wanted, gas_max)]
+        planned = []
+        for ranges in groups:
             ids = tuple(ids_of(ranges))
             version = sum(states[goods_id].times for goods_id in ids)
-            salt = secrets.token_bytes(SALT_BYTES)
+            salt = secrets.token_bytes(SALT_BYTES) if own is None else own.salt
             digest = form_digest(salt, form)
             circ = Circ(ranges, circ_type, operator.actor.id, to_actor.id, digest, version)
             rights = {actor.id: actor.rights for actor in (operator.actor, to_actor)}
@@ -104,9 +164,8 @@ class Recorder:
                 raise _refusal(fault) from fault
             if circ_type is CircType.PRODUCE:
                 _check_org(caller, {goods_id: known[goods_id][1] for goods_id in ids})
-            recorded.append(self._store_circ(operator, circ, form, salt, ids, states, after))
-        point("recorded")
-        return recorded
+            planned.append(_Planned(circ, salt, ids, {goods_id: states[goods_id].times for goods_id in ids}, after))
+        return operator, planned
 
     def _receiver(self, caller: User, circ_type: CircType, to: str) -> User:
         if circ_type is not CircType.TRANSFER:
@@ -122,23 +181,13 @@ class Recorder:
             raise not_found(Reason.USER_NOT_FOUND, "to", to)
         return receiver
 
-    def _store_circ(
-        self,
-        operator: Operator,
-        circ: Circ,
-        form: bytes,
-        salt: bytes,
-        ids: tuple[int, ...],
-        before: dict[int, GoodsState],
-        after: dict[int, GoodsState],
-    ) -> Recorded:
-        digest = contract.circ_digest(self._ledger.chain_id, self._ledger.contract, circ)
-        signature = signer.sign_digest(operator.key, digest)
-        gas = circulate_gas(circ.circ_type, circ.goods)
+    def _store_circ(self, operator: Operator, planned: _Planned, form: bytes, own: OwnSignature | None) -> Recorded:
+        circ, ids = planned.circ, planned.ids
+        signature, gas = signature_of(operator, own, self._ledger, circ)
         stored = self._ledger.enrol(
             TxKind.CIRC,
             contract.circulate_data(circ, signature),
-            gas,
+            circulate_gas(circ.circ_type, circ.goods) + gas,
             lambda: circs.stood_on(ids, (circ.operator, circ.to)),
         )
         circ_id = circs.add_circ(
@@ -146,12 +195,12 @@ class Recorder:
             operator=circ.operator,
             to=circ.to,
             form=form,
-            salt=salt,
+            salt=planned.salt,
             outbox_id=stored.outbox_id,
-            times={goods_id: before[goods_id].times for goods_id in ids},
+            times=planned.times,
             now=self._clock(),
         )
-        circs.set_custody(after, stored.outbox_id)
+        circs.set_custody(planned.after, stored.outbox_id)
         return Recorded(circ_id, stored.tx_hash, ids)
 
 

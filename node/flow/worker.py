@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from node.chain.transport import ChainUnavailable
-from node.errors import IndexUnavailable
+from node.errors import IndexUnavailable, SignerUnavailable
 
 BACKOFF_SECONDS_FIRST = 0.5
 BACKOFF_SECONDS_MAX = 10.0
@@ -81,7 +81,7 @@ class Worker:
                 self._wake.clear()
                 try:
                     again = self._step()
-                except (ChainUnavailable, IndexUnavailable, TryLater) as fault:
+                except (ChainUnavailable, IndexUnavailable, SignerUnavailable, TryLater) as fault:
                     if str(fault) != told:
                         told = str(fault)
                         log.warning("%s: can't go on for now, trying again: %s", self.name, fault)

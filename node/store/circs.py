@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from peewee import fn
 
 from node.domain.custody import UNHELD, GoodsState
-from node.domain.form import form_digest
 from node.domain.model import CircStatus, CircType, Rights
 from node.domain.records import Actor, CircRecord
 from node.store import tables as t
@@ -39,12 +38,13 @@ def add_actor(actor: Actor, key_sealed: bytes, outbox_id: int) -> None:
 
 
 def actor_of(user_id: int) -> tuple[Actor, bytes] | None:
-    """A user's actor and its sealed key."""
-    row = t.run("SELECT id, user_id, account, rights, key_sealed FROM actor WHERE user_id = ?", user_id).fetchone()
+    """A user's actor and its sealed key, which is empty once the node has none."""
+    columns = "id, user_id, account, rights, sovereign_by, key_sealed"
+    row = t.run(f"SELECT {columns} FROM actor WHERE user_id = ?", user_id).fetchone()
     if row is None:
         return None
-    actor_id, user, account, rights, sealed = row
-    return Actor(actor_id, user, account, Rights(rights)), bytes(sealed)
+    actor_id, user, account, rights, sovereign_by, sealed = row
+    return Actor(actor_id, user, account, Rights(rights), sovereign_by is not None), bytes(sealed)
 
 
 def change_rights(actor_id: int, rights: Rights, outbox_id: int) -> None:
@@ -162,12 +162,6 @@ def history(goods_id: int) -> list[CircRecord]:
         )
         for circ_id, circ_type, operator, to, form, salt, trans_id, mined_hash, times, status, reason in t.tuples(rows)
     ]
-
-
-def signed(outbox_id: int) -> tuple[int, bytes]:
-    """The operator and the form's digest of the circ that a transaction carries."""
-    circ = t.Circ.get(t.Circ.outbox == outbox_id)
-    return int(circ.operator_id), form_digest(bytes(circ.salt), bytes(circ.form))
 
 
 def succeed(outbox_ids: Sequence[int]) -> None:

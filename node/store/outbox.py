@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from peewee import ValuesList, fn
+from peewee import fn
 
 from node.domain.records import UNFINISHED, UNMINED, MinedTx, OutboxTx, TxKind, TxState
 from node.store import tables as t
 
 _IDS_PER_QUERY = 5_000
-_ROWS_PER_UPDATE = 1_000
+_COLUMNS = "id, signer, nonce, kind, signed_bytes, tx_hash, live_hash, signed_at, state, block_number, block_hash"
+NONCE_MAX = 2**63 - 1
 _DONE = (TxState.FINAL, TxState.REVERTED)
 
 
@@ -49,40 +50,26 @@ def add(
     return int(tx_id)
 
 
-def _rows(query: Any) -> list[OutboxTx]:
-    columns = (
-        t.Outbox.id,
-        t.Outbox.signer,
-        t.Outbox.nonce,
-        t.Outbox.kind,
-        t.Outbox.signed_bytes,
-        t.Outbox.tx_hash,
-        t.Outbox.live_hash,
-        t.Outbox.signed_at,
-        t.Outbox.state,
-        t.Outbox.block_number,
-        t.Outbox.block_hash,
-    )
+def _rows(where: str, *values: object) -> list[OutboxTx]:
+    rows = t.run(f"SELECT {_COLUMNS} FROM outbox WHERE {where}", *values)
     return [
         OutboxTx(
             id_, signer, nonce, TxKind(kind), bytes(raw), first, live or first, at or 0, TxState(state), number, block
         )
-        for id_, signer, nonce, kind, raw, first, live, at, state, number, block in t.tuples(query.select(*columns))
+        for id_, signer, nonce, kind, raw, first, live, at, state, number, block in rows
     ]
 
 
-def in_lane(signer: str, state: TxState, limit: int, *, below_nonce: int | None = None) -> list[OutboxTx]:
-    """A lane's first transactions in a state, in nonce order; only those with a nonce below, if one is given."""
-    query = t.Outbox.select().where(t.Outbox.state == state.value, t.Outbox.signer == signer)
-    if below_nonce is not None:
-        query = query.where(t.Outbox.nonce < below_nonce)
-    return _rows(query.order_by(t.Outbox.nonce).limit(limit))
+def in_lane(signer: str, state: TxState, limit: int, *, below_nonce: int = NONCE_MAX) -> list[OutboxTx]:
+    """A lane's first transactions in a state, in nonce order, those with a nonce below ``below_nonce``."""
+    where = "state = ? AND signer = ? AND nonce < ? ORDER BY nonce LIMIT ?"
+    return _rows(where, state.value, signer, below_nonce, limit)
 
 
 def mined_up_to(block_number: int, limit: int) -> list[OutboxTx]:
     """What is mined, but not final, in blocks up to this one; the lowest blocks first, in the order of recording."""
-    query = t.Outbox.select().where(t.Outbox.state == TxState.MINED.value, t.Outbox.block_number <= block_number)
-    return _rows(query.order_by(t.Outbox.block_number, t.Outbox.id).limit(limit))
+    where = "state = ? AND block_number <= ? ORDER BY block_number, id LIMIT ?"
+    return _rows(where, TxState.MINED.value, block_number, limit)
 
 
 def lanes_with(states: Sequence[TxState]) -> list[str]:
@@ -156,10 +143,8 @@ def waiting(tx_ids: Collection[int]) -> set[int]:
 
 def mark_sent(tx_ids: Collection[int]) -> None:
     """The chain has taken these. What was found mined in the meantime stays so."""
-    for some in _cut(tx_ids):
-        t.Outbox.update(state=TxState.SENT.value).where(
-            t.Outbox.id.in_(some), t.Outbox.state == TxState.SIGNED.value
-        ).execute()
+    rows = [(TxState.SENT.value, tx_id, TxState.SIGNED.value) for tx_id in tx_ids]
+    t.run_many("UPDATE outbox SET state = ? WHERE id = ? AND state = ?", rows)
 
 
 def mark_lost(signer: str) -> int:
@@ -170,15 +155,10 @@ def mark_lost(signer: str) -> int:
 
 def mark_mined(rows: Sequence[MinedTx]) -> None:
     """Move transactions to MINED, FINAL or REVERTED with the blocks that hold them."""
-    for at in range(0, len(rows), _ROWS_PER_UPDATE):
-        some = rows[at : at + _ROWS_PER_UPDATE]
-        news = ValuesList([(r.id, r.state.value, r.block_number, r.block_hash, r.mined_hash) for r in some], alias="n")
-        t.Outbox.update(
-            state=news.c.column2,
-            block_number=news.c.column3,
-            block_hash=news.c.column4,
-            mined_hash=news.c.column5,
-        ).from_(news).where(t.Outbox.id == news.c.column1).execute()
+    t.run_many(
+        "UPDATE outbox SET state = ?, block_number = ?, block_hash = ?, mined_hash = ? WHERE id = ?",
+        [(row.state.value, row.block_number, row.block_hash, row.mined_hash, row.id) for row in rows],
+    )
 
 
 def send_again() -> int:

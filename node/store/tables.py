@@ -242,7 +242,11 @@ class Progress(Table):
 
 
 class Actor(Table):
-    """A user as the contract knows it; the id is the contract's."""
+    """A user as the contract knows it; the id is the contract's.
+
+    ``sovereign_by`` is the transaction that gave it an account of its owner's instead of ``account_before``, or 0 where
+    only the chain tells of it; once that is final ``key_sealed`` is empty.
+    """
 
     id = IntegerField(primary_key=True)
     user = ForeignKeyField(User, unique=True)
@@ -252,6 +256,8 @@ class Actor(Table):
     rights = IntegerField()
     registered_by = ForeignKeyField(Outbox, unique=True)
     last_outbox = IntegerField(null=True)
+    sovereign_by = IntegerField(null=True)
+    account_before = CharField(null=True)
 
     class Meta:
         table_name = "actor"

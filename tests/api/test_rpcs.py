@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 
 from node.api.auth import ANYONE, NEEDS
 from node.domain.roles import INHERITED, Role
+from node.wire.vtrace.v1 import service_pb2 as wire
 from tests.support import people
 from tests.support.node import RunningNode, vtrace
+from tests.support.own_key import CUSTODY_RPCS, Partner
 from tests.support.people import Maker, Person
 from tests.support.wire_client import ADDED_RPCS, SCHEMA, Refusal
 
@@ -168,7 +171,7 @@ HARMLESS: dict[str, Callable[[Callers], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("rpc", sorted(NEEDS))
 def test_each_rpc_is_open_to_its_roles_and_no_others(callers: Callers, rpc: str) -> None:
-    assert set(NEEDS) == set(SCHEMA.rpcs | ADDED_RPCS)
+    assert set(NEEDS) == {*SCHEMA.rpcs, *ADDED_RPCS, *CUSTODY_RPCS}
     fields = HARMLESS.get(rpc, lambda _: {})(callers)
     for role, person in callers.by_role.items():
         may = NEEDS[rpc] is ANYONE or bool(INHERITED[role] & set(NEEDS[rpc]))
@@ -180,7 +183,11 @@ def test_each_rpc_is_open_to_its_roles_and_no_others(callers: Callers, rpc: str)
 
 def _refusal_of(person: Person, rpc: str, fields: dict[str, Any]) -> Any:
     try:
-        person.call(rpc, **fields)
+        if rpc in CUSTODY_RPCS:
+            with closing(Partner(person, "", lambda _: b"")) as partner:
+                partner.call("VTraceCustody", rpc, getattr(wire, f"{rpc}Request")())
+        else:
+            person.call(rpc, **fields)
     except Refusal as refusal:
         return refusal
     return None

@@ -17,6 +17,7 @@ from node.chain.transport import INVALID_PARAMS, METHOD_NOT_FOUND, JsonRpc
 from node.chain.websocket import WebSocketRpc
 from tests.simulator.chain import Simulator
 from tests.simulator.http import served
+from tests.support.node import eventually
 
 from .echo import CREATION as ECHO
 from .echo import GAS, REASON, RUNTIME, Sender, mined, word
@@ -115,8 +116,10 @@ def test_send_and_receipt(net: Net) -> None:
     assert log.data == data
     assert (log.tx_hash, log.tx_index, log.block_hash) == (tx_hash, receipt.tx_index, receipt.block_hash)
 
-    (transaction,) = net.chain.transactions([tx_hash])
-    assert transaction is not None
+    # Anvil has the receipt a moment before it takes the transaction out of its pool.
+    transaction = eventually(
+        lambda: next((tx for tx in net.chain.transactions([tx_hash]) if tx and tx.block_number), 0)
+    )
     assert (transaction.hash, transaction.to, transaction.sender) == (tx_hash, net.echo, net.sender.address)
     assert (transaction.input, transaction.nonce) == (data, net.sender.nonce - 1)
     assert transaction.block_number == receipt.block_number

@@ -8,19 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from node.domain.records import UNFINISHED
 from node.flow import forks, worker
-from node.store import outbox, progress
+from node.store import progress
 from tests.chain.servers import anvil, free_port
 from tests.support import people
 from tests.support.node import eventually
 
 from .world import Net, config, in_index, net_at, started
-
-
-def _quiet(net: Net) -> bool:
-    net.mine()
-    return outbox.count(UNFINISHED) == 0
 
 
 @pytest.mark.parametrize(("depth", "confirmations"), [(1, 3), (3, 1), (64, 70), (64, 1)])
@@ -51,7 +45,7 @@ def test_forks_under_load(net: Net, tmp_path: Path, depth: int, confirmations: i
             stop.set()
             for thread in threads:
                 thread.join()
-        eventually(lambda: _quiet(net), 120)
+        net.settle()
         for goods_id, trans_ids in recorded.items():
             records = people.history(node.client, goods_id)
             assert {record.status.value for record in records} == {"success"}
@@ -159,6 +153,6 @@ def test_a_fork_that_took_the_deployment_while_the_node_was_down(net: Net, tmp_p
     assert net.chain.code(contract) == b""
     with started(given) as node:
         eventually(lambda: net.chain.code(contract))
-        eventually(lambda: outbox.count(UNFINISHED) == 0)
+        net.settle()
         assert in_index(goods_id) == net.goods(contract, goods_id)
         assert people.history(node.client, goods_id)[0].status.value == "success"

@@ -25,6 +25,7 @@ from tests.support.node import eventually
 from .world import Net, Running, config, in_index, started
 
 KEYS = [bytes([number]) * 32 for number in range(1, 5)]
+HELD = [signer.HeldKey(key) for key in KEYS]
 ADDRESSES = [signer.address_of(key) for key in KEYS]
 
 
@@ -41,13 +42,13 @@ def _in_lane(place: int) -> int:
 
 
 def test_lanes_take_turns(store: Store) -> None:
-    lanes = Lanes(KEYS[:3])
+    lanes = Lanes(HELD[:3])
     with store.write():
         assert [lanes.place(()).signer for _ in range(6)] == ADDRESSES[:3] * 2
 
 
 def test_a_poor_lane_is_passed_over_unless_all_are_poor(store: Store) -> None:
-    lanes = Lanes(KEYS[:3])
+    lanes = Lanes(HELD[:3])
     lanes.low = frozenset(ADDRESSES[1:2])
     with store.write():
         assert {lanes.place(()).signer for _ in range(6)} == {ADDRESSES[0], ADDRESSES[2]}
@@ -56,7 +57,7 @@ def test_a_poor_lane_is_passed_over_unless_all_are_poor(store: Store) -> None:
 
 
 def test_what_stands_on_unfinished_transactions_follows_the_last_and_waits_for_the_others(store: Store) -> None:
-    lanes = Lanes(KEYS[:3])
+    lanes = Lanes(HELD[:3])
     with store.write():
         first, second, third = _in_lane(1), _in_lane(2), _in_lane(2)
         assert lanes.place([first]) == lanes.place([first, first])
@@ -72,7 +73,7 @@ def test_what_stands_on_unfinished_transactions_follows_the_last_and_waits_for_t
 
 
 def test_a_closed_lane_gets_nothing_new(store: Store) -> None:
-    lanes = Lanes(KEYS[:1], KEYS[1:2])
+    lanes = Lanes(HELD[:1], HELD[1:2])
     assert lanes.all == tuple(ADDRESSES[:2])
     with store.write():
         left = _in_lane(1)
@@ -91,8 +92,10 @@ def test_keys_are_made_once_and_kept_sealed(store: Store) -> None:
     assert set(fewer.all) == set(three.open)
     assert not fewer.is_one
     for place, address in enumerate(three.open):
-        assert signer.address_of(fewer.key(address)) == address
-        assert three.key(address) not in bytes(tables.SealedKey.select()[place].sealed)
+        assert fewer.key(address).account == address
+        held = three.key(address)
+        assert isinstance(held, signer.HeldKey)
+        assert held.key not in bytes(tables.SealedKey.select()[place].sealed)
 
 
 def test_a_key_changes_only_until_its_lane_has_signed(store: Store) -> None:
@@ -124,12 +127,7 @@ def test_circs_keep_their_order_across_lanes(net: Net, tmp_path: Path) -> None:
         _funded(net, node)
         makers = [people.maker(node.client) for _ in range(3)]
         goods = [maker.goods(4) for maker in makers]
-
-        def quiet() -> bool:
-            net.mine()
-            return outbox.count(UNFINISHED) == 0
-
-        eventually(quiet)
+        net.settle()
         net.ask("evm_setIntervalMining", 1)
 
         def work(maker: people.Maker, ids: list[int]) -> None:
@@ -143,7 +141,7 @@ def test_circs_keep_their_order_across_lanes(net: Net, tmp_path: Path) -> None:
                 future.result()
         net.ask("anvil_reorg", 2, [])
         net.ask("evm_setIntervalMining", 0)
-        eventually(quiet, 120)
+        net.settle()
         for ids in goods:
             for goods_id in ids:
                 records = people.history(node.client, goods_id)

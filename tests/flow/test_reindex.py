@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,6 +32,7 @@ from tests.audit.world import Tampered
 from tests.chain.servers import fund
 from tests.support import people
 from tests.support.node import eventually
+from tests.support.own_key import Partner, circ, with_key
 
 from .test_failed import _actor as actor_of
 from .world import FIRST_IN_BLOCK_WEI, Net, Registrar, Running, config, in_index, started
@@ -319,3 +320,41 @@ def test_an_endpoint_that_leaves_out_logs_is_noticed(net: Net, tmp_path: Path) -
         with pytest.raises(NotPossible):
             Reindex(data_dir / "index.sqlite3", Tampered(net.rpc, leave_out), [], given).run()
         assert (data_dir / "index.sqlite3").read_bytes() == before
+
+
+def test_actors_that_keep_their_own_key_stay_sovereign(net: Net, tmp_path: Path) -> None:
+    data_dir = tmp_path / "d"
+    keys = [signer.new_key(), signer.new_key()]
+    with started(config(data_dir, net.url, net.key_file)) as node, ExitStack() as opened:
+        maker = people.maker(node.client)
+        partners = [Partner(people.transporter(node.client), signer.address_of(key), with_key(key)) for key in keys]
+        for partner in partners:
+            opened.callback(partner.close)
+        settled, waits = partners
+        first, second = maker.goods(2)
+        for goods_id, partner in ((first, settled), (second, waits)):
+            maker.boss.call("CreateCirc", goods_id=goods_id, circ_type=3, to=partner.person.username)
+        settled.set_account()
+        settled.record(circ(first))
+        people.settled(node.client, first)
+        people.settled(node.client, second)
+        net.mining(False)
+        waits.set_account()
+        waits.record(circ(second))
+        eventually(lambda: all(net.in_pool(tx.tx_hash) for tx in t.Outbox.select()))
+    # The chain forgets what it had not mined.
+    for tx_hash in net.ask("txpool_content")["pending"].get(signer.address_of(net.key), {}).values():
+        net.ask("anvil_dropTransaction", tx_hash["hash"])
+    code, said = reindex(net, data_dir)
+    assert code == 0, said
+    net.mining(True)
+    with started(config(data_dir, net.url, net.key_file)) as node:
+        for goods_id, partner in ((first, settled), (second, waits)):
+            partner.move_to(node.ready.grpc)
+            assert partner.shown().sovereign
+            partner.record(circ(goods_id))
+            assert [one.status.value for one in people.settled(node.client, goods_id)] == ["success"] * 4
+        no_differences(net, node)
+        settled.close()
+        waits.close()
+    is_equal(net, data_dir)

@@ -113,7 +113,7 @@ def _sender(store: Store, rpc: Scripted, *, lanes: int = 1, fee_max: int | None 
         identity=Identity(chain, chain_id=1, genesis=GENESIS, address=CONTRACT),
         chain_id=1,
         address=CONTRACT,
-        lanes=Lanes(KEYS[:lanes]),
+        lanes=Lanes([signer.HeldKey(key) for key in KEYS[:lanes]]),
         first_nonces={},
         gas_max=10**7,
         fees=FEES,

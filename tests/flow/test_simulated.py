@@ -9,7 +9,7 @@ import pytest
 
 from node.chain import contract
 from node.chain.fees import Fees
-from node.chain.signer import sign_digest, sign_transaction
+from node.chain.signer import sign_transaction
 from node.domain.model import Circ, CircStatus, CircType, Range
 from node.domain.roles import Role
 from node.store import circs
@@ -57,9 +57,10 @@ def test_a_circ_of_the_same_operator_from_elsewhere_makes_a_later_one_fit() -> N
         world.settle()
         first, second = (world.record(1, PROCESS, [1])[0].trans_id for _ in range(2))
         operator = world.flow.actors.of(world.user(1))
+        assert operator.signatory is not None
         number, address = operator.actor.id, world.flow.ledger.contract
         circ = Circ((Range(1, 1),), PROCESS, number, number, bytes(32), 1)
-        data = contract.circulate_data(circ, sign_digest(operator.key, contract.circ_digest(CHAIN_ID, address, circ)))
+        data = contract.circulate_data(circ, operator.signatory.sign(contract.circ_message(CHAIN_ID, address, circ)))
         stranger = Sender()
         world.simulator.ledger.fund(stranger.address, RICH_WEI)
         sent = sign_transaction(

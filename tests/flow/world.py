@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +20,11 @@ from node.chain.transport import HttpRpc, RpcError
 from node.config import Config
 from node.domain.custody import GoodsState
 from node.domain.model import Rights
-from node.store import circs
+from node.domain.records import UNFINISHED
+from node.store import circs, outbox
 from tests.chain.echo import mined
 from tests.chain.servers import fund
+from tests.support.node import eventually
 from tests.support.wire_client import WireClient
 
 FATAL_SECONDS_MAX = 60
@@ -52,6 +55,22 @@ class Net:
 
     def mine(self, blocks: int = 1) -> None:
         self.ask("anvil_mine", hex(blocks))
+
+    def settle(self) -> None:
+        """Mine until the node has nothing under way.
+
+        Anvil sometimes files a transaction as waiting for its predecessor for good, also when that is mined; then it
+        loses its pool, as any chain may, and the node hands over all that is in no block again.
+        """
+        looks = itertools.count(1)
+
+        def is_quiet() -> bool:
+            if next(looks) % 100 == 0:
+                self.ask("anvil_dropAllTransactions")
+            self.mine()
+            return outbox.count(UNFINISHED) == 0
+
+        eventually(is_quiet, 120)
 
     def goods(self, address: str, goods_id: int) -> GoodsState:
         """What the contract says of goods."""

@@ -48,6 +48,32 @@ ADDED_ROUTES = {
     "GetGoodsSerial": "/api/v1/goods/serial:get",
 }
 
+CUSTODY = {
+    "GetAccountRequest": {"new_account": "string"},
+    "GetAccountResponse": {
+        "actor": "int32",
+        "account": "string",
+        "sovereign": "bool",
+        "chain_id": "int64",
+        "contract": "string",
+        "typed_data": "string",
+    },
+    "SetAccountRequest": {"account": "string", "possession": "bytes"},
+    "SetAccountResponse": {"actor": "int32", "trans_id": "string"},
+    "PrepareCircRequest": {
+        "create_circ": "vtrace.v1.CreateCircRequest",
+        "batch_circ": "vtrace.v1.BatchCircRequest",
+        "batch_create_goods": "vtrace.v1.BatchCreateGoodsRequest",
+    },
+    "PrepareCircResponse": {"typed_data": "string", "salt": "bytes", "version": "int64"},
+}
+"""The messages of the added service, each with its fields, numbered from 1."""
+CUSTODY_ROUTES = {
+    "GetAccount": "/api/v1/custody/account:get",
+    "SetAccount": "/api/v1/custody/account:set",
+    "PrepareCirc": "/api/v1/custody/circ:prepare",
+}
+
 OTHER_PROTOCOLS = ("inference",)
 """Packages of protocols that the node speaks to others; their owners say what they are."""
 
@@ -121,9 +147,21 @@ def test_contract_is_whole() -> None:
     assert len(set(CONTRACT)) == len(CONTRACT)
 
 
+def custody_rows() -> Iterator[Row]:
+    """The added service as rows."""
+    for name, fields in CUSTODY.items():
+        yield "message", f"vtrace.v1.{name}", "", "", "", ""
+        for number, (field, kind) in enumerate(fields.items(), 1):
+            yield "field", f"vtrace.v1.{name}", field, str(number), kind, ""
+    for name, route in CUSTODY_ROUTES.items():
+        types = f"vtrace.v1.{name}Request -> vtrace.v1.{name}Response"
+        yield "rpc", "vtrace.v1.VTraceCustody", name, "unary", types, f"POST {route}"
+
+
 def test_nothing_is_added_to_the_contract_but_what_is_meant() -> None:
     listed = {row[1] for row in CONTRACT if row[0] in ("field", "message")}
-    added = rows() - set(CONTRACT)
+    added = rows() - set(CONTRACT) - set(custody_rows())
+    assert set(custody_rows()) <= rows()
     assert {row for row in added if row[0] == "field"} == ADDED_FIELDS
     assert all(int(row[3]) >= ADDED_FIELD_MIN for row in ADDED_FIELDS)
     assert {row[1] for row in added if row[0] == "message"} <= listed
@@ -136,7 +174,7 @@ def test_nothing_is_added_to_the_contract_but_what_is_meant() -> None:
 def test_every_rpc_has_a_route_of_its_own() -> None:
     rpcs = [rpc for file in files() for service in file.services_by_name.values() for rpc in service.methods]
     rules = [rpc.GetOptions().Extensions[annotations_pb2.http] for rpc in rpcs]
-    assert len(rules) == 33
+    assert len(rules) == 33 + len(CUSTODY_ROUTES)
     assert all(rule.post and rule.body == "*" and not rule.additional_bindings for rule in rules)
     assert len({rule.post for rule in rules}) == len(rules)
 

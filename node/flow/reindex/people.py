@@ -10,6 +10,7 @@ from node.domain.model import Rights
 from node.domain.replay import RegisteredActor, Unexplained
 from node.flow.reindex.replaying import Played
 from node.flow.reindex.waiting import Waiting
+from node.store.accounts import UNKNOWN_TRANSACTION
 from node.store.rebuild import OldActor, Rebuild
 
 Say = Callable[[str], None]
@@ -38,11 +39,17 @@ def place(new: Rebuild, played: Played, waiting: Waiting, note: Say, lost: Say) 
         rights, last = waiting.rights_to_be.get(actor.id, (actor.rights, None))
         known = old.get(actor.id)
         key = known.key_sealed if known is not None else b""
-        if known is not None and known.account != actor.account:
+        if known is not None and known.account != actor.account and known.sovereign_by is None:
             note(f"actor {actor.id}: the old index had the account {known.account}, not the chain's; its key is kept")
         if not key and not actor.sovereign:
             lost(f"actor {actor.id}: ITS KEY IS LOST, so nothing can be recorded in its user's name any more")
-        new.people.add(OldActor(actor.id, user_id, actor.account, key, rights, outbox_id, last))
+        made = OldActor(actor.id, user_id, actor.account, key, rights, outbox_id, last)
+        if actor.sovereign:
+            made = replace(made, sovereign_by=UNKNOWN_TRANSACTION)
+        elif actor.id in waiting.accounts_to_be:
+            account, by = waiting.accounts_to_be[actor.id]
+            made = replace(made, account=account, last_outbox=by, sovereign_by=by, account_before=actor.account)
+        new.people.add(made)
     for one in old.values():
         if one.id in actors:
             continue

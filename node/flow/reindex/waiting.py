@@ -32,6 +32,7 @@ class Waiting:
         self.failed = 0
         self.sent_again: set[int] = set()
         self.rights_to_be: dict[int, tuple[Rights, int]] = {}
+        self.accounts_to_be: dict[int, tuple[str, int]] = {}
 
     def settle(self, registering: Mapping[int, tuple[int, Rights]]) -> None:
         """``registering``: by transaction, the actors that the old index expected, with their rights."""
@@ -76,6 +77,8 @@ class Waiting:
                 self._wait(row, circ)
             elif row.kind == TxKind.SET_RIGHTS:
                 self._expect_rights(row)
+            elif row.kind == TxKind.SET_ACCOUNT:
+                self._expect_account(row)
             return
         if receipt.status and circ is not None:
             raise Unexplained(f"the endpoint's logs lack the circ of {row.live_hash}, which the contract took")
@@ -116,6 +119,13 @@ class Waiting:
             actor, rights = found
             self._rights[actor] = rights
             self.rights_to_be[actor] = rights, row.id
+
+    def _expect_account(self, row: OldTransaction) -> None:
+        signed = read_signed(row.raw)
+        found = None if signed is None else contract.decode_set_account(signed.data)
+        if found is not None:
+            actor, account = found
+            self.accounts_to_be[actor] = account, row.id
 
 
 def _circ(row: OldTransaction) -> Circ | None:

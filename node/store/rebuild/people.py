@@ -12,7 +12,7 @@ from node.domain.roles import Role
 
 @dataclass(frozen=True, slots=True)
 class OldActor:
-    """A row of the old index."""
+    """A row of the old index; ``sovereign_by`` and ``account_before`` as in the table."""
 
     id: int
     user_id: int
@@ -21,6 +21,8 @@ class OldActor:
     rights: Rights
     outbox_id: int
     last_outbox: int | None = None
+    sovereign_by: int | None = None
+    account_before: str | None = None
 
 
 class People:
@@ -45,13 +47,16 @@ class People:
 
     def old_actors(self) -> Iterator[OldActor]:
         """The actors as the old index had them."""
-        query = "SELECT id, user_id, account, key_sealed, rights, registered_by_id FROM scratch.old_actor ORDER BY id"
-        for id_, user_id, account, key_sealed, rights, outbox_id in self._db.execute(query):
-            yield OldActor(id_, user_id, account, bytes(key_sealed), Rights(rights & 7), outbox_id)
+        columns = "id, user_id, account, key_sealed, rights, registered_by_id, sovereign_by, account_before"
+        query = f"SELECT {columns} FROM scratch.old_actor ORDER BY id"
+        for id_, user_id, account, key_sealed, rights, outbox_id, by, before in self._db.execute(query):
+            key = bytes(key_sealed)
+            yield OldActor(id_, user_id, account, key, Rights(rights & 7), outbox_id, None, by, before)
 
     def add(self, actor: OldActor) -> None:
         """An actor; it takes a free id, user and registration."""
-        insert = "INSERT INTO main.actor (id, user_id, account, key_sealed, rights, registered_by_id, last_outbox)"
-        last = actor.last_outbox or actor.outbox_id
-        values = (actor.id, actor.user_id, actor.account, actor.key_sealed, int(actor.rights), actor.outbox_id, last)
-        self._db.execute(f"{insert} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        columns = "id, user_id, account, key_sealed, rights, registered_by_id"
+        more, last = "last_outbox, sovereign_by, account_before", actor.last_outbox or actor.outbox_id
+        known = (actor.id, actor.user_id, actor.account, actor.key_sealed, int(actor.rights), actor.outbox_id)
+        values = (*known, last, actor.sovereign_by, actor.account_before)
+        self._db.execute(f"INSERT INTO main.actor ({columns}, {more}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)

@@ -3,6 +3,7 @@ from google.api import annotations_pb2 as _annotations_pb2
 from node.wire.vtrace.v1 import algo_pb2 as _algo_pb2
 from node.wire.vtrace.v1 import circ_pb2 as _circ_pb2
 from node.wire.vtrace.v1 import contract_pb2 as _contract_pb2
+from node.wire.vtrace.v1 import custody_pb2 as _custody_pb2
 from node.wire.vtrace.v1 import error_pb2 as _error_pb2
 from node.wire.vtrace.v1 import file_pb2 as _file_pb2
 from node.wire.vtrace.v1 import goods_pb2 as _goods_pb2
@@ -24,6 +25,12 @@ from node.wire.vtrace.v1.circ_pb2 import GetCircRequest as GetCircRequest
 from node.wire.vtrace.v1.circ_pb2 import GetCircResponse as GetCircResponse
 from node.wire.vtrace.v1.contract_pb2 import ContractNameRequest as ContractNameRequest
 from node.wire.vtrace.v1.contract_pb2 import ContractNameResponse as ContractNameResponse
+from node.wire.vtrace.v1.custody_pb2 import GetAccountRequest as GetAccountRequest
+from node.wire.vtrace.v1.custody_pb2 import GetAccountResponse as GetAccountResponse
+from node.wire.vtrace.v1.custody_pb2 import SetAccountRequest as SetAccountRequest
+from node.wire.vtrace.v1.custody_pb2 import SetAccountResponse as SetAccountResponse
+from node.wire.vtrace.v1.custody_pb2 import PrepareCircRequest as PrepareCircRequest
+from node.wire.vtrace.v1.custody_pb2 import PrepareCircResponse as PrepareCircResponse
 from node.wire.vtrace.v1.error_pb2 import Error as Error
 from node.wire.vtrace.v1.file_pb2 import UploadRequest as UploadRequest
 from node.wire.vtrace.v1.file_pb2 import UploadResponse as UploadResponse

@@ -421,7 +421,7 @@ class VTraceInterfaceServicer:
     def CreateCirc(self, request, context):
         """Makes a circ (流转记录) of one goods. Answers as soon as the circ cannot be lost, before it is on chain.
         Needs role transporter; for an exam, examiner is enough. RESOURCE_EXHAUSTED, with advice when to try
-        again, while too many circs wait for the chain.
+        again, while too many circs wait for the chain. A caller who keeps its own key signs: see VTraceCustody.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
