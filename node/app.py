@@ -60,8 +60,11 @@ from node.flow.submit import Sender
 from node.flow.wallets import Wallets
 from node.flow.worker import Worker
 from node.models.catalogue import SHIPPED, Catalogue
+from node.page.parts import Place
 from node.page.rpc import RpcEndpoint
-from node.page.site import Site
+from node.page.site import RPC_PATH, Site
+from node.page.times import BlockTimes
+from node.page.trace import TraceEndpoint
 from node.store import keys, progress
 from node.store import people as users
 from node.store.db import Store
@@ -314,12 +317,14 @@ class Node:
         )
         is_embedded = self._config.chain == EMBEDDED
         endpoint = RpcEndpoint(self._rpc, self._ledger.contract) if is_embedded else None
+        offered = self._config.public_rpc or (RPC_PATH if is_embedded else "")
+        trace = TraceEndpoint(query, BlockTimes(chain), Place(self._ledger.chain_id, self._ledger.contract, offered))
         once = Once(self._store, seal, clock, submitted)
         rpcs = all_rpcs(servicers, tokens, once)
         server = Server(self._config.grpc, rpcs)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:
-            return server, Site(self._config.http, endpoint, files, self._http_api)
+            return server, Site(self._config.http, endpoint, files, trace, self._http_api)
         except SetupError:
             server.stop(0)
             raise

@@ -39,6 +39,7 @@ class Config:
     ipfs: str = EMBEDDED
     upload_bytes_max: int = UPLOAD_BYTES_MAX
     public_url: str | None = None
+    public_rpc: str | None = None
     models: Path | None = None
     publish_forms: bool = False
 
@@ -119,6 +120,20 @@ def check(config: Config) -> None:
         raise SetupError(f"--upload-max {config.upload_bytes_max}: want 1 byte or more")
     if config.public_url is not None and not is_base_url(config.public_url):
         raise SetupError(f"--public-url {config.public_url}: want an http(s) URL such as https://trace.example.com")
+
+    if config.public_rpc is not None and not _is_public_rpc(config.public_rpc):
+        raise SetupError(
+            f"--public-rpc {config.public_rpc}: want the http(s) URL of a JSON-RPC endpoint that readers may ask, "
+            "without a password in it"
+        )
+
+
+def _is_public_rpc(text: str) -> bool:
+    """It stands in every page, so it must be plain text, and nothing secret."""
+    if not _is_http_url(text) or not text.isprintable() or any(character in text for character in " #"):
+        return False
+    parts = urlsplit(text)
+    return parts.username is None and parts.password is None
 
 
 def _is_daemon_url(text: str) -> bool:

@@ -54,6 +54,19 @@ set_up_node() { install_npm .; }
 # set_up_daemon: the IPFS daemon that the tests of files run.
 set_up_daemon() { install_npm tests/files/daemon --omit=optional; }
 
+# set_up_chromium: the browser of the page's tests, from Debian where that may be done; without it they are skipped.
+set_up_chromium() {
+  local name
+  for name in chromium chromium-browser google-chrome; do
+    if command -v "$name" >/dev/null; then return; fi
+  done
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    say "installing chromium for the tests of the page"
+    if { apt-get update && apt-get install -y --no-install-recommends chromium; } >/dev/null 2>&1; then return; fi
+  fi
+  say "no chromium: the tests of the page in a browser will be skipped (Debian: apt install chromium)"
+}
+
 # install_npm FOLDER [OPTION…]: the npm packages of a folder's lock file.
 install_npm() {
   local folder=$1 stamp=$1/node_modules/.stamp want

@@ -50,6 +50,7 @@ ONLY_IN: dict[str, set[str]] = {
     "grpc": {"api", "models"},
     "starlette": {"page"},
     "uvicorn": {"page"},
+    "jinja2": {"page"},
     "swagger_ui_bundle": {"page"},
     "jwt": {"api"},
     "multipart": {"api"},

@@ -35,6 +35,11 @@ WAKE_SECONDS = 1.0
 @option("--upload-max", type=Size(), default="1GiB", show_default=True, help="Bytes of one file at most: 500MiB, 2GiB.")
 @option("--public-url", help="The base of the addresses of files. Default: http:// and the address of --http.")
 @option(
+    "--public-rpc",
+    help="URL of a JSON-RPC endpoint of the chain that the pages offer to readers who check them. "
+    "Default: the embedded chain's own; for another chain none.",
+)
+@option(
     "--publish-forms",
     is_flag=True,
     help="Put the salt and form of every circ, earlier ones too, into the store of files under the CID that the chain "
@@ -89,6 +94,7 @@ def serve(
     ipfs: str,
     upload_max: int,
     public_url: str | None,
+    public_rpc: str | None,
     publish_forms: bool,
     db: str,
     confirmations: int | None,
@@ -125,6 +131,7 @@ def serve(
         ipfs=ipfs,
         upload_bytes_max=upload_max,
         public_url=public_url,
+        public_rpc=public_rpc,
         publish_forms=publish_forms,
     )
     stopping = threading.Event()

@@ -5,12 +5,16 @@ from __future__ import annotations
 from node.chain import contract
 from node.chain.rpc import CallReverted, Chain
 from node.chain.transport import ChainUnavailable
+from node.domain.files import named_in
 from node.domain.limits import identifier
 from node.domain.records import CircRecord, Goods
+from node.domain.trace import Trace, shown_of
 from node.errors import Reason, Status, VTraceError, not_found
 from node.flow.ledger import Ledger
-from node.store import circs, products
+from node.store import circs, files, products, trace
 from node.store.db import Store
+
+FILES_SHOWN_MAX = 200
 
 
 class Query:
@@ -33,6 +37,23 @@ class Query:
         """One goods and its circs, oldest first, as they stood at one moment."""
         with self._store.read():
             return self.goods(goods_id), circs.history(goods_id)
+
+    def trace(self, goods_id: int) -> Trace:
+        """All that a page of one goods shows, as it stood at one moment."""
+        with self._store.read():
+            goods = self.goods(goods_id)
+            shown, left_out = shown_of(circs.history(goods_id))
+            names = {name for circ in shown for name in (circ.operator, circ.to)}
+            cids = dict.fromkeys(cid for circ in shown for cid in named_in(circ.form))
+            found = [files.file(cid) for cid in list(cids)[:FILES_SHOWN_MAX]]
+            return Trace(
+                goods,
+                shown,
+                left_out,
+                trace.placed(goods_id) if shown else {},
+                trace.parties(names),
+                {file.cid: file for file in found if file is not None},
+            )
 
     def contract_name(self) -> str:
         """What the contract itself says it is called; asked of the chain once."""

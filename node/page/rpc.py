@@ -39,6 +39,13 @@ ANSWER_SECONDS_MAX = 5.0
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
 CALL_GAS_MAX = 200_000
 PROOF_SLOTS_MAX = 8
+ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
+PREFLIGHT = {
+    **ANY_ORIGIN,
+    "Access-Control-Allow-Methods": "POST",
+    "Access-Control-Allow-Headers": "content-type",
+    "Access-Control-Max-Age": "86400",
+}
 
 
 class RpcEndpoint:
@@ -50,7 +57,9 @@ class RpcEndpoint:
         self._threads = CapacityLimiter(THREADS)
 
     async def answer(self, request: Request) -> Response:
-        """One HTTP request."""
+        """One HTTP request. It may come from any site's page: what is served is for everybody, and needs no login."""
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=PREFLIGHT)
         body = b""
         try:
             async with asyncio.timeout(BODY_SECONDS_MAX):
@@ -61,7 +70,7 @@ class RpcEndpoint:
         except TimeoutError:
             return _refused(408, INVALID_REQUEST, f"request: want all of it within {BODY_SECONDS_MAX} s")
         except ClientDisconnect:
-            return Response(status_code=400)
+            return Response(status_code=400, headers=ANY_ORIGIN)
         try:
             asked = json.loads(body)
         except (ValueError, RecursionError):
@@ -135,4 +144,4 @@ def _refused(status: int, code: int, message: str) -> Response:
 
 
 def _json(status: int, body: bytes) -> Response:
-    return Response(body, status_code=status, media_type="application/json")
+    return Response(body, status_code=status, headers=ANY_ORIGIN, media_type="application/json")

@@ -17,7 +17,9 @@ from node.flow.files import Files
 from node.page import docs
 from node.page.files import FileEndpoint
 from node.page.rpc import RpcEndpoint
+from node.page.trace import TraceEndpoint
 
+RPC_PATH = "/rpc"
 CONNECTIONS_MAX = 512
 KEEP_ALIVE_SECONDS = 15
 STOP_SECONDS = 3
@@ -26,20 +28,26 @@ STOP_SECONDS = 3
 class Site:
     """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own; ``api`` is the protocol."""
 
-    def __init__(self, address: str, rpc: RpcEndpoint | None, files: Files, api: ASGIApp) -> None:
+    def __init__(self, address: str, rpc: RpcEndpoint | None, files: Files, trace: TraceEndpoint, api: ASGIApp) -> None:
         host, port = host_and_port("--http", address)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             self._socket = socket.create_server((host, port), family=family, backlog=256)
         except OSError as fault:
             raise SetupError(f"--http {address}: {fault.strerror}; is another node running?") from fault
-        # Connections inherit it. Else an answer's body would wait until its head is acknowledged, 40 ms later.
+        # Connections inherit it. Without it an answer's body waits for the reader's acknowledgement of its head, 40 ms.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = int(self._socket.getsockname()[1])
-        routes: list[BaseRoute] = [Route("/ipfs/{cid:path}", FileEndpoint(files).answer, methods=["GET", "HEAD"])]
-        routes += [Mount("/api", api), Route("/openapi.json", api), *docs.routes()]
+        routes: list[BaseRoute] = [
+            Route("/ipfs/{cid:path}", FileEndpoint(files).answer, methods=["GET", "HEAD"]),
+            Route("/t/{goods_id}", trace.answer, methods=["GET"]),
+            Route("/static/{version}/{name}", trace.assets.answer, methods=["GET"]),
+            Mount("/api", api),
+            Route("/openapi.json", api),
+            *docs.routes(),
+        ]
         if rpc is not None:
-            routes.append(Route("/rpc", rpc.answer, methods=["POST"]))
+            routes.append(Route(RPC_PATH, rpc.answer, methods=["POST", "OPTIONS"]))
         config = uvicorn.Config(
             Starlette(routes=routes),
             log_config=None,
