@@ -17,7 +17,6 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import requests
 import urllib3
 from eth_hash.auto import keccak
 
@@ -46,8 +45,7 @@ class Web3Signer:
         self._timeout_seconds = timeout_seconds
         self._clock = clock
         self._lock = threading.Lock()
-        self._session = requests.Session()
-        self._session.trust_env = False
+        self._pool = urllib3.PoolManager(num_pools=1)
         self._rests_until = -REST_SECONDS
         self._fault = ""
 
@@ -78,7 +76,7 @@ class Web3Signer:
 
     def close(self) -> None:
         """Give back the connection. No call may follow."""
-        self._session.close()
+        self._pool.clear()
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> bytes:
         with self._lock:
@@ -86,34 +84,42 @@ class Web3Signer:
                 raise SignerUnavailable(f"{self._fault}; it is left alone for a moment")
             try:
                 return self._send(method, path, body)
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as fault:
-                late = isinstance(fault, requests.Timeout | urllib3.exceptions.TimeoutError)
+            except (urllib3.exceptions.HTTPError, OSError, ValueError) as fault:
+                # A connection that was refused is a kind of timeout to the library.
+                is_refused = isinstance(fault, urllib3.exceptions.NewConnectionError)
+                late = isinstance(fault, urllib3.exceptions.TimeoutError) and not is_refused
                 why = f"took more than {self._timeout_seconds:g} seconds" if late else None
                 raise self._failed(why or f"can't be reached ({reason_of(fault)})") from fault
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> bytes:
         deadline = time.monotonic() + self._timeout_seconds
-        with self._session.request(
+        response = self._pool.request(
             method,
             self._url + path,
             json=body,
             headers={"Accept": "application/json, text/plain"},
             timeout=self._timeout_seconds,
-            allow_redirects=False,
-            stream=True,
-        ) as response:
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+        try:
             raw = b""
             # read1 gives what has come, so a service that drips can't outlast the deadline
-            while chunk := response.raw.read1(64 * 1024, decode_content=True):
+            while chunk := response.read1(64 * 1024, decode_content=True):
                 raw += chunk
                 if len(raw) > ANSWER_BYTES_MAX:
                     raise self._failed(f"answered more than {ANSWER_BYTES_MAX} bytes")
                 if time.monotonic() > deadline:
                     raise self._failed(f"took more than {self._timeout_seconds:g} seconds")
-            if response.status_code != 200:
-                what = "doesn't have the key" if response.status_code == 404 else "refused"
-                raise self._failed(f"{what}: HTTP {response.status_code}: {excerpt(raw)}")
-            return raw
+            if response.status != 200:
+                what = "doesn't have the key" if response.status == 404 else "refused"
+                raise self._failed(f"{what}: HTTP {response.status}: {excerpt(raw)}")
+        except BaseException:
+            response.close()  # what is left in it must not be taken for the next answer
+            raise
+        response.release_conn()
+        return raw
 
     def _failed(self, what: str) -> SignerUnavailable:
         self._fault = f"signing service {self._name} {what}"
