@@ -20,6 +20,7 @@ from rich.table import Table
 
 from node.chain import contract, signer
 from node.chain.rpc import Chain, HttpRpc, JsonRpc, RpcError
+from node.clock import now_micros
 from node.domain.form import form_digest
 from node.domain.model import Circ, CircType, Range, Rights
 from node.flow.audit import AgreedChain, Auditor, ShownCirc
@@ -68,8 +69,10 @@ def _circ(world: World, goods_id: int, times: int) -> tuple[signer.SignedTransac
     on_chain = Circ((Range(goods_id, 1),), CircType.PROCESS, 1, 1, form_digest(salt, form), times)
     data = contract.circulate_data(on_chain, world.signature("coop", on_chain))
     signed = world.sign(world.address, data, 100_000)
+    who = ("coop", "coop", "coop")
     shown = ShownCirc(
-        goods_id, int(PROCESS), "coop", "coop", "coop", form, salt, signed.hash, signed.hash, times, "success"
+        *(goods_id, int(PROCESS), *who, form, salt, signed.hash, signed.hash, times, "success"),
+        recorded_at=now_micros(),
     )
     return signed, shown
 

@@ -99,6 +99,7 @@ class Anvil:
         depth = min(depth, self.chain.head().number - self._first - 1)
         if depth > 0:
             self.ask("anvil_reorg", depth, [])
+            self.ask("evm_setTime", int(time.time()))  # else its clock goes on from the last block that is left
         return max(depth, 0)
 
     def mine(self, blocks: int) -> None:

@@ -170,7 +170,7 @@ def shown_goods(response: wire.GetCircResponse) -> ShownGoods:
     return ShownGoods(
         goods_id=_value(info, "ID"),
         goods_class=None if goods_class is None else _shown_class(goods_class),
-        serial=None if serial is None else ShownSerial(_value(serial, "ID"), _micros(serial)),
+        serial=None if serial is None else ShownSerial(_value(serial, "ID"), _micros(serial, "timestamp")),
         circs=tuple(_shown_circ(record) for record in response.circ_records),
         creator=_value(info, "creator"),
     )
@@ -202,6 +202,7 @@ def _shown_circ(message: circ.CircRecord) -> ShownCirc:
         times=_value(message, "times"),
         status=_value(message, "status"),
         files=tuple(message.files),
+        recorded_at=_micros(message, "recorded_at"),
     )
 
 
@@ -210,11 +211,11 @@ def _value(message: Any, name: str) -> Any:
     return getattr(message, name).value if message.HasField(name) else None
 
 
-def _micros(serial: goods.Serial) -> int | None:
+def _micros(message: Any, name: str) -> int | None:
     """Microseconds since 1970, None for a time that is missing or none. Finer than that is no time of VTrace's."""
-    if not serial.HasField("timestamp"):
+    if not message.HasField(name):
         return None
-    when: Timestamp = serial.timestamp
+    when: Timestamp = getattr(message, name)
     if not 0 <= when.nanos < 1_000_000_000 or when.nanos % 1_000:
         return None
     return int(when.seconds * 1_000_000 + when.nanos // 1_000)

@@ -124,6 +124,7 @@ def circ_record(value: records.CircRecord) -> circ.CircRecord:
         trans_id=text(value.trans_id),
         status=text(value.status.value),
         salt=value.salt,
+        recorded_at=timestamp(value.recorded_at),
     )
     getattr(message, "from").value = value.operator
     if value.form:

@@ -25,6 +25,10 @@ IDEMPOTENCY_KEY_LENGTH_MAX = 128
 SIGNATURE_BYTES_MAX = 4_096
 """Of an account that is a contract: 65 bytes for each of its owners, and room."""
 PRODUCT_TIME_AHEAD_MAX_MICROS = 86_400 * 1_000_000
+CLOCKS_APART_MICROS = 30 * 1_000_000
+"""So far may the clocks of node, auditor and chain be apart, and so far may the node's be set back."""
+DEPLOYMENT_WAIT_MICROS = 86_400 * 1_000_000
+"""A new node takes circs while its contract's deployment waits to be mined; so long a circ may be the older one."""
 
 _PHONE = re.compile(r"1[3-9][0-9]{9}")
 _OFFICE_PHONE = re.compile(r"\+?[0-9](?:[0-9]|[ -](?=[0-9])){4,19}")

@@ -97,7 +97,10 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class CircRecord:
-    """One circ of one goods, as it is answered. A failed circ has no ``times``, and the ``reason`` why."""
+    """One circ of one goods, as it is answered. A failed circ has no ``times``, and the ``reason`` why.
+
+    ``recorded_at`` is when the node took it, before any block held it.
+    """
 
     id: int
     goods_id: int
@@ -110,6 +113,7 @@ class CircRecord:
     tx_hash: str | None
     times: int | None
     status: CircStatus
+    recorded_at: int
     reason: str = ""
 
 

@@ -132,6 +132,7 @@ def history(goods_id: int) -> list[CircRecord]:
             t.Outbox.mined_hash,
             t.CircGoods.times,
             t.Circ.status,
+            t.Circ.created_at,
             t.Circ.reason,
         )
         .join(t.Circ, on=t.CircGoods.circ_id == t.Circ.id)
@@ -158,9 +159,12 @@ def history(goods_id: int) -> list[CircRecord]:
             tx_hash=mined_hash,
             times=times,
             status=CircStatus(status),
+            recorded_at=recorded_at,
             reason=reason or "",
         )
-        for circ_id, circ_type, operator, to, form, salt, trans_id, mined_hash, times, status, reason in t.tuples(rows)
+        for (
+            *(circ_id, circ_type, operator, to, form, salt, trans_id, mined_hash, times, status, recorded_at, reason),
+        ) in t.tuples(rows)
     ]
 
 

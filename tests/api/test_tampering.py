@@ -14,6 +14,8 @@ import pytest
 from tests.support import people
 from tests.support.node import RunningNode, running
 
+DAY_MICROS = 86_400_000_000
+
 Change = Callable[[sqlite3.Connection, int], None]
 
 
@@ -57,6 +59,11 @@ def _sql(statement: str) -> Change:
     return change
 
 
+def _recorded(micros: int) -> Change:
+    """The exam's time of record is moved."""
+    return _sql(f"UPDATE circ SET created_at = created_at + {micros} WHERE circ_type = 4")
+
+
 def _swap_two_rows(index: sqlite3.Connection, goods_id: int) -> None:
     """The process and the exam change places, with forms, salts and transactions."""
     rows = "SELECT circ_id FROM circ_goods WHERE goods_id = ? AND times IN (1, 2) ORDER BY times"
@@ -95,6 +102,8 @@ CHANGES: dict[str, tuple[Change, str]] = {
         _sql("UPDATE user SET username = 'u0000000000000000' WHERE id = (SELECT max(id) FROM user)"),
         "u0000000000000000",
     ),
+    "a later time of record": (_recorded(DAY_MICROS), "after the block"),
+    "an older time of record": (_recorded(-DAY_MICROS), "before circ"),
     "another salt": (_sql("UPDATE circ SET salt = zeroblob(16) WHERE circ_type = 1"), "digest"),
     "the goods deleted": (
         _delete_goods,

@@ -72,6 +72,9 @@ def response_of(shown: ShownGoods) -> wire.GetCircResponse:
     ]
     for one in shown.circs:
         record = made.circ_records.add(circ_type=one.circ_type, salt=one.salt)
+        if one.recorded_at is not None:
+            seconds, rest = divmod(one.recorded_at, 1_000_000)
+            record.recorded_at.CopyFrom(Timestamp(seconds=seconds, nanos=rest * 1_000))
         values += [
             (record, "object_id", one.goods_id),
             (record, "Operator", one.operator),

@@ -203,6 +203,18 @@ def _no_time(made: wire.GetCircResponse) -> None:
     made.goods_info.serial.ClearField("timestamp")
 
 
+def _no_record_time(made: wire.GetCircResponse) -> None:
+    made.circ_records[1].ClearField("recorded_at")
+
+
+def _bad_record_time(made: wire.GetCircResponse) -> None:
+    made.circ_records[1].recorded_at.nanos = 10**9
+
+
+def _far_record_time(made: wire.GetCircResponse) -> None:
+    made.circ_records[1].recorded_at.seconds = -(2**63)
+
+
 def _no_serial(made: wire.GetCircResponse) -> None:
     made.goods_info.ClearField("serial")
 
@@ -219,7 +231,10 @@ def _strange_values(made: wire.GetCircResponse) -> None:
 
 @pytest.mark.parametrize(
     "spoil",
-    [_clear_circ, _clear_all, _bad_time, _fine_time, _far_time, _no_time, _no_serial, _strange_values],
+    [
+        *(_clear_circ, _clear_all, _bad_time, _fine_time, _far_time, _no_time, _no_serial, _strange_values),
+        *(_no_record_time, _bad_record_time, _far_record_time),
+    ],
 )
 def test_answers_that_lack_something_are_differences(
     fake: FakeNode, client: NodeClient, world: World, spoil: Callable[[wire.GetCircResponse], None]

@@ -130,11 +130,23 @@ def _by(name: str, **changes: Any) -> Callable[[View, World], None]:
     return _waiting(operator=name, origin=name, **({"to": name} | changes))
 
 
+def _recorded(goods_id: int, index: int, seconds: int) -> Callable[[View, World], None]:
+    """A circ's time of record is moved by so many seconds."""
+
+    def lie(view: View, _: World) -> None:
+        at = view.circs(goods_id)[index].recorded_at
+        assert at is not None
+        view.change(goods_id, index, recorded_at=at + seconds * 1_000_000)
+
+    return lie
+
+
 def _trans_id_of_another_circ(view: View, _: World) -> None:
     view.change(2, 3, trans_id=view.circs(1)[6].trans_id)
 
 
 H = "0x[0-9a-f]{12}…"
+TIME = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
 LIES: dict[str, tuple[Callable[[View, World], None], int, list[str]]] = {
     "form": (
         _change(1, 2, form=b'{"cup_score": 91.0}'),
@@ -208,6 +220,39 @@ LIES: dict[str, tuple[Callable[[View, World], None], int, list[str]]] = {
     "times": (_change(1, 4, times=40), 1, ["is shown with times 40, the chain has 4"]),
     "times of a waiting one": (_change(3, 4, times=9), 3, ["is shown with times 9, the chain has 4"]),
     "no times": (_change(1, 4, times=None), 1, ["is shown with times nothing, the chain has 4"]),
+    "recorded before the contract": (
+        _recorded(1, 0, -100_000),
+        1,
+        [rf"circ {H} is shown as recorded at {TIME}: that is before a day before the ledger's first block, {TIME}"],
+    ),
+    "recorded before the circ before it": (
+        _recorded(1, 3, -3_600),
+        1,
+        [rf"is shown as recorded at {TIME}: that is before circ {H}, which is shown before it, {TIME}"],
+    ),
+    "recorded after its block": (
+        _recorded(1, 4, 60),
+        1,
+        [rf"is shown as recorded at {TIME}: that is after the block that holds it, \d+, {TIME}"],
+    ),
+    "failed, recorded after its block": (_recorded(1, 6, 60), 1, [r"that is after the block that holds it, \d+"]),
+    "waiting, recorded in the future": (
+        _recorded(3, 4, 3_600),
+        3,
+        [rf"is shown as recorded at {TIME}: that is after this audit, {TIME}"],
+    ),
+    "waiting, recorded before the circ before it": (
+        _recorded(3, 4, -3_600),
+        3,
+        [f"that is before circ {H}, which is shown before it"],
+    ),
+    "recorded beyond all times": (
+        _change(1, 4, recorded_at=10**30),
+        1,
+        ["is shown as recorded at 10{30} microseconds since 1970: that is after the block"],
+    ),
+    "no time of record": (_change(1, 4, recorded_at=None), 1, ["is shown without its time of record"]),
+    "waiting, no time of record": (_waiting(recorded_at=None), 3, ["is shown without its time of record"]),
     "operator": (
         _change(1, 1, operator="grader"),
         1,
@@ -508,8 +553,10 @@ def _history_begun_by_an_exam(produced: bool) -> tuple[ShownGoods, Facts]:
         circ = Circ(ranges_of([7]), kind, actor, actor, form_digest(salt, form), times)
         events.append(Event(tx_hash, Place(10 + times, 0, 0), circ))
         evidence[tx_hash] = Evidence(tx_hash, 10 + times, events=(events[-1],))
-        circs.append(ShownCirc(7, int(kind), name, name, name, form, salt, tx_hash, tx_hash, times, "success"))
-    facts = Facts(20, 1 if produced else 0, len(events), actors, evidence, events)
+        who = (name, name, name)
+        circs.append(ShownCirc(7, int(kind), *who, form, salt, tx_hash, tx_hash, times, "success", recorded_at=times))
+    holder = 1 if produced else 0
+    facts = Facts(20, holder, len(events), actors, evidence, events, block_times={}, began=0, now=2)
     return ShownGoods(7, CLASS, SERIAL, tuple(circs), "coop"), facts
 
 

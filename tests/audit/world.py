@@ -18,6 +18,7 @@ from node.chain.fees import Fees
 from node.chain.gas import DEPLOY_GAS
 from node.chain.rpc import Chain, Receipt
 from node.chain.transport import Call, JsonRpc
+from node.clock import now_micros
 from node.domain.form import (
     ProducedClass,
     ProducedOrg,
@@ -219,6 +220,7 @@ class World:
             tx_hash=None,
             times=times[0],
             status="pending",
+            recorded_at=now_micros(),
         )
         return signed, shown
 

@@ -38,6 +38,7 @@ ADDED_FIELDS = {
     ("field", "circ.v1.CircRecord", "salt", "100", "bytes", ""),
     ("field", "circ.v1.CircRecord", "files", "101", "string", "repeated"),
     ("field", "circ.v1.CircRecord", "reason", "102", "string", ""),
+    ("field", "circ.v1.CircRecord", "recorded_at", "103", "google.protobuf.Timestamp", ""),
     ("field", "vtrace.v1.UpdateUserRequest", "password", "100", "google.protobuf.StringValue", ""),
     ("field", "vtrace.v1.UpdateUserRequest", "current_password", "101", "google.protobuf.StringValue", ""),
 }

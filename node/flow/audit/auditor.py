@@ -23,6 +23,7 @@ from pathlib import Path
 
 from node.chain import contract
 from node.chain.rpc import Block, ChainUnavailable
+from node.clock import Clock, now_micros
 from node.domain.model import GOODS_ID_MAX
 from node.flow.audit.callers import Answer, Callers
 from node.flow.audit.checkpoint import Checkpoint
@@ -52,7 +53,8 @@ class Auditor:
     pending after it was mined: more than the blocks that the node waits for. ``second`` is the node as another caller
     meets it. ``files`` is where the files come from that circs name; without it they are not checked. With
     ``predictions`` those that stand in exam circs are run again. ``checkpoint`` is a file for ``audit_all`` to go on
-    from, and ``endpoints`` what the endpoints are called in the report.
+    from, and ``endpoints`` what the endpoints are called in the report. By ``clock`` no circ that waits may have been
+    recorded in the future.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Auditor:
         pause: Callable[[float], None] = time.sleep,
         predictions: Predictions | None = None,
         checkpoint: Path | None = None,
+        clock: Clock = now_micros,
     ) -> None:
         if not _ADDRESS.fullmatch(address):
             raise AuditImpossible(f"contract {address!r}: want an address, 0x and 40 hex digits")
@@ -83,6 +86,7 @@ class Auditor:
         self._chain = chain
         self._address = address
         self._late_blocks = late_blocks
+        self._clock = clock
         try:
             self.chain_id = chain.chain_id()
             if chain_id not in (None, self.chain_id):
@@ -90,10 +94,12 @@ class Auditor:
             genesis = chain.block(0)
             self.code_hash = self._check_code(code_hash)
             self._first_block = self._find_first_block() if first_block is None else first_block
+            first = genesis if self._first_block == 0 else chain.block(self._first_block)
         except ChainUnavailable as fault:
             raise unavailable(fault) from fault
         if genesis is None:
             raise AuditImpossible("the endpoint does not know the chain's first block: it can't be the whole chain's")
+        self._began = genesis.timestamp if first is None else first.timestamp
         self.subject = Subject(tuple(endpoints), self.chain_id, genesis.hash, address, self.code_hash)
         self._checkpoint = (
             None if checkpoint is None else Checkpoint(checkpoint, self.chain_id, address, self.code_hash)
@@ -125,7 +131,7 @@ class Auditor:
             )
         except ChainUnavailable as fault:
             raise unavailable(fault) from fault
-        return Reading(self._chain, self.chain_id, self._address, replay, depth)
+        return Reading(self._chain, self.chain_id, self._address, replay, depth, began=self._began, clock=self._clock)
 
     def judge(self, reading: Reading, head: Block, answers: Sequence[tuple[int, Answer]]) -> list[Verdict | None]:
         """Steps 3 to 14 for some goods; None for goods that neither the node nor the contract knows."""

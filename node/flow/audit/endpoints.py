@@ -37,6 +37,7 @@ class ChainView(Protocol):
     def chain_id(self) -> int: ...
     def head(self) -> Block: ...
     def block(self, number: int) -> Block | None: ...
+    def blocks(self, numbers: Sequence[int]) -> list[Block | None]: ...
     def block_hashes(self, from_block: int, to_block: int) -> list[BlockHashes]: ...
     def sent_to(self, address: str, blocks: Sequence[int]) -> list[Transaction]: ...
     def receipts(self, hashes: Sequence[str]) -> list[Receipt | None]: ...
@@ -78,12 +79,18 @@ class AgreedChain:
         raise ChainUnavailable("the endpoints drop blocks again and again: try when the chain is calm")
 
     def block(self, number: int) -> Block | None:
-        return self._same(
-            f"block {number}",
-            self._ask(lambda chain: chain.block(number)),
-            lambda block: "no block" if block is None else block.hash,
-            lambda block: None if block is None else block.hash,
-        )
+        return self.blocks([number])[0]
+
+    def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
+        return [
+            self._same(
+                f"block {number}",
+                several,
+                lambda block: "no block" if block is None else f"{block.hash} at {block.timestamp} seconds",
+                lambda block: None if block is None else (block.hash, block.timestamp),
+            )
+            for number, *several in zip(numbers, *self._ask(lambda chain: chain.blocks(numbers)), strict=True)
+        ]
 
     def block_hashes(self, from_block: int, to_block: int) -> list[BlockHashes]:
         answers = self._ask(lambda chain: chain.block_hashes(from_block, to_block))
@@ -91,8 +98,10 @@ class AgreedChain:
             self._same(
                 f"block {several[0].block.number}",
                 several,
-                lambda found: f"{found.block.hash} with {len(found.hashes)} transactions",
-                lambda found: (found.block.hash, found.block.parent_hash, found.hashes),
+                lambda found: (
+                    f"{found.block.hash} at {found.block.timestamp} seconds, {len(found.hashes)} transactions"
+                ),
+                lambda found: (found.block.hash, found.block.parent_hash, found.block.timestamp, found.hashes),
             )
             for several in zip(*answers, strict=False)  # one may have found so many too much
         ]

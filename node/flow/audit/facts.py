@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -149,6 +149,10 @@ class Facts:
     ``evidence`` has every transaction that the node names and the chain knows. ``events`` are all circs of the
     goods up to ``head``; None where the contract's logs weren't read. ``attempts`` are the refused circs of the goods,
     empty where the chain's blocks weren't read. ``contract_accounts`` are those accounts that have code.
+
+    ``block_times`` has the time of each block that holds what ``evidence`` and ``events`` name, ``began`` is that of
+    the block from which the contract's logs are read, both in seconds since 1970. ``now`` is the auditor's own clock
+    after the node had answered, in microseconds.
     """
 
     head: int
@@ -159,6 +163,9 @@ class Facts:
     events: Sequence[Event] | None = None
     contract_accounts: frozenset[str] = frozenset()
     attempts: Sequence[Attempt] = ()
+    block_times: Mapping[int, int] = field(kw_only=True)
+    began: int = field(kw_only=True)
+    now: int = field(kw_only=True)
 
 
 def place_of(log: Log) -> Place:

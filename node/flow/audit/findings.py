@@ -30,6 +30,7 @@ class What(StrEnum):
     NAME = "name"
     ORDER = "order"
     TIMES = "times"
+    RECORDED_AT = "recorded-at"
     CUSTODY = "custody"
     LEFT_OUT = "left-out"
     HOLDER = "holder"

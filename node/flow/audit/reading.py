@@ -6,20 +6,28 @@ from collections.abc import Iterable, Sequence
 
 from node.chain import contract
 from node.chain.rpc import Block, CallReverted, ChainUnavailable
+from node.clock import Clock
 from node.flow.audit.endpoints import ChainView
-from node.flow.audit.facts import Evidence, Facts, promise, weigh, weigh_logged
+from node.flow.audit.facts import Event, Evidence, Facts, promise, weigh, weigh_logged
 from node.flow.audit.replay import Depth, Replay
 from node.flow.audit.shown import AuditImpossible
 
 
 class Reading:
-    """Facts of goods, by a replay of the contract's ledger and by what the chain says of single transactions."""
+    """Facts of goods, by a replay of the contract's ledger and by what the chain says of single transactions.
 
-    def __init__(self, chain: ChainView, chain_id: int, address: str, replay: Replay, depth: Depth) -> None:
+    ``began`` is the time of the block with which the replay begins, in seconds since 1970; ``clock`` the auditor's own.
+    """
+
+    def __init__(
+        self, chain: ChainView, chain_id: int, address: str, replay: Replay, depth: Depth, *, began: int, clock: Clock
+    ) -> None:
         self._chain = chain
         self._chain_id = chain_id
         self._address = address
         self._replay = replay
+        self._began = began
+        self._clock = clock
         self._with_circs = depth is not Depth.ACTORS
         self._by_logs = depth is Depth.WHOLE  # these logs were held against their blocks, and against each other
         self._forget()
@@ -27,6 +35,7 @@ class Reading:
     def _forget(self) -> None:
         self._ledger = self._replay.ledger
         self._block_hashes: dict[int, str] = {}
+        self._block_times: dict[int, int] = {}
         self._evidence: dict[str, Evidence] = {}
         self._has_code: dict[str, bool] = {}
 
@@ -62,6 +71,9 @@ class Reading:
         evidence = self._weigh_all({tx_hash for hashes in named for tx_hash in hashes}, head)
         accounts = self._contract_accounts(evidence.values())
         ledger, number = self._ledger, head.number
+        events = [ledger.events_of(goods_id, number) if self._with_circs else None for goods_id, _ in goods]
+        block_times = self._times(evidence.values(), (event for some in events for event in some or ()), number)
+        now = self._clock()
         return [
             Facts(
                 head=number,
@@ -69,11 +81,14 @@ class Reading:
                 times=times,
                 actors=ledger.actors,
                 evidence={tx_hash: evidence[tx_hash] for tx_hash in hashes if tx_hash in evidence},
-                events=ledger.events_of(goods_id, number) if self._with_circs else None,
+                events=of_goods,
                 contract_accounts=accounts,
                 attempts=ledger.attempts_of(goods_id, number),
+                block_times=block_times,
+                began=self._began,
+                now=now,
             )
-            for (goods_id, _), hashes, (holder, times) in zip(goods, named, states, strict=True)
+            for (goods_id, _), hashes, (holder, times), of_goods in zip(goods, named, states, events, strict=True)
         ]
 
     def _states(self, goods_ids: Sequence[int], head: Block) -> list[tuple[int, int]]:
@@ -116,6 +131,22 @@ class Reading:
                 evidence = weigh(transaction, receipt, canonical, self._chain_id, self._address)
                 found[tx_hash] = self._evidence[tx_hash] = evidence
         return found
+
+    def _times(self, evidence: Iterable[Evidence], events: Iterable[Event], head: int) -> dict[int, int]:
+        """The times of the blocks up to ``head`` that hold what is known; of a block that was just dropped there is
+        none."""
+        numbers = {event.place.block for event in events}
+        for one in evidence:
+            numbers |= {event.place.block for event in one.events}
+            if one.block is not None and one.block <= head:
+                numbers.add(one.block)
+        known, read = self._block_times, self._replay.block_times
+        known |= {number: read[number] for number in numbers if number in read}
+        unknown = sorted(numbers - known.keys())
+        for number, block in zip(unknown, self._chain.blocks(unknown), strict=True):
+            if block is not None:
+                known[number] = block.timestamp
+        return known
 
     def _block_hash(self, number: int) -> str | None:
         known = self._replay.block_hashes.get(number) or self._block_hashes.get(number)

@@ -57,7 +57,8 @@ class Replay:
     """The ledger up to the block of the last ``advance``.
 
     When the chain drops the block of the last ``advance``, everything is read anew. ``notes`` has a line for whatever
-    whoever reads the report should know. ``block_hashes`` are those of blocks with events.
+    whoever reads the report should know. ``block_hashes`` are those of blocks with events; ``block_times``, in seconds
+    since 1970, is known of those blocks that were read themselves.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Replay:
         self.head: Block | None = None
         self.ledger = Ledger(by_rules=self._depth is Depth.WHOLE)
         self.block_hashes: dict[int, str] = {}
+        self.block_times: dict[int, int] = {}
         self._stand: Stand | None = None
         self._saved_circs = 0
         self._stride = LOG_BLOCKS_MAX if self._depth is Depth.ACTORS else BLOCKS_FIRST
@@ -189,6 +191,8 @@ class Replay:
         if any(log.block_hash != hashes[log.block_number] for log in logs):
             raise _Dropped
         refused = self._refused(blocks, {log.tx_hash for log in logs})
+        telling = {log.block_number for log in logs} | {number for _, (number, _) in refused}
+        self.block_times |= {each.block.number: each.block.timestamp for each in blocks if each.block.number in telling}
         for log in logs:
             while refused and refused[-1][1] < (log.block_number, log.tx_index):
                 self._refuse(refused.pop()[0])

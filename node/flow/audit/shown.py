@@ -60,7 +60,10 @@ class ShownSerial:
 
 @dataclass(frozen=True, slots=True)
 class ShownCirc:
-    """One circ as the node shows it. ``origin`` is the protocol's field ``from``."""
+    """One circ as the node shows it. ``origin`` is the protocol's field ``from``.
+
+    ``recorded_at`` is in microseconds since 1970.
+    """
 
     goods_id: int | None
     circ_type: int
@@ -74,6 +77,7 @@ class ShownCirc:
     times: int | None
     status: str | None
     files: tuple[str, ...] = ()
+    recorded_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

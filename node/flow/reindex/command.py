@@ -13,6 +13,8 @@ from node.chain import contract, signer
 from node.chain.history import History
 from node.chain.rpc import ChainUnavailable
 from node.chain.transport import JsonRpc
+from node.clock import Clock, now_micros
+from node.domain.limits import DEPLOYMENT_WAIT_MICROS
 from node.domain.records import TxKind
 from node.domain.replay import Unexplained
 from node.errors import SetupError
@@ -83,12 +85,14 @@ class Reindex:
         sources: list[forms.Source],
         given: Given,
         tell: Tell = lambda _stage, _done, _total: None,
+        clock: Clock = now_micros,
     ) -> None:
         self._places = Places(index)
         self._rpc = rpc
         self._sources = sources
         self._given = given
         self._tell = tell
+        self._clock = clock
 
     def run(self) -> Outcome:
         """Build the index and put it into place. NotPossible or SetupError leave the old one as it was."""
@@ -149,6 +153,7 @@ class Reindex:
         waiting.settle(people.expected(new, played))
         if waiting.failed:
             new.circs.put_failed_in_order()
+        self._date(new, history, first)
         outcome.missing_forms = forms.attach(new, self._sources, lambda done: self._tell(Stage.FORMS, done, None))
         outcome.notes += [f"{place.name} could not be asked: {place.silent}" for place in self._sources if place.silent]
         people.place(new, played, waiting, outcome.notes.append, outcome.lost.append)
@@ -217,9 +222,13 @@ class Reindex:
         return play(new, history, first, head, self._given.confirmations, lambda done: tell(Stage.PLAY, done, total))
 
     def _complete(self, new: Rebuild, history: History, outcome: Outcome) -> None:
-        """What the old outbox lacks, and the times of its circs."""
+        """What the old outbox lacks."""
         total, tell = new.transactions.lacking_total(), self._tell
         transactions.fetch(new, history, outcome.notes.append, lambda done: tell(Stage.FETCH, done, total))
-        for blocks in new.circs.timeless():
-            new.circs.set_times(zip(blocks, history.timestamps(blocks), strict=True))
-        new.circs.spread_times()
+
+    def _date(self, new: Rebuild, history: History, first: int) -> None:
+        """When the circs were recorded, as far as the old index knows it and can be right."""
+        for blocks in new.times.blocks():
+            new.times.know(zip(blocks, history.timestamps(blocks), strict=True))
+        (began,) = history.timestamps([first])
+        new.times.settle(began * 1_000_000 - DEPLOYMENT_WAIT_MICROS, self._clock())

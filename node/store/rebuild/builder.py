@@ -17,6 +17,7 @@ from node.store.rebuild.files import Places
 from node.store.rebuild.old import OldIndex
 from node.store.rebuild.people import People
 from node.store.rebuild.products import Products
+from node.store.rebuild.times import Times
 from node.store.rebuild.transactions import Transactions
 
 _FROM_CHAIN = frozenset({"circ", "circ_goods", "actor", "published", HISTORY})
@@ -55,6 +56,7 @@ class Rebuild:
         self.circs = Circs(self.db, self.transactions)
         self.people = People(self.db)
         self.products = Products(self.db)
+        self.times = Times(self.db)
 
     def close(self) -> None:
         """Let go of the files."""

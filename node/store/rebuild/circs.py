@@ -149,28 +149,6 @@ class Circs:
         """The node's own store of files has the block of a form."""
         self._db.execute("INSERT OR IGNORE INTO scratch.kept VALUES (?, ?)", (str(Cid(RAW, digest)), size))
 
-    def timeless(self) -> Iterator[list[int]]:
-        """The blocks of circs that nobody remembers the time of."""
-        query = f"""
-            SELECT DISTINCT block_number FROM main.outbox JOIN main.circ c ON c.outbox_id = outbox.id
-            WHERE c.created_at = 0 AND block_number > ? ORDER BY 1 LIMIT {_PAGE_ROWS}"""
-        after = -1
-        while page := [number for (number,) in self._db.execute(query, [after])]:
-            yield page
-            after = page[-1]
-
-    def set_times(self, seconds: Iterable[tuple[int, int]]) -> None:
-        """Blocks and their times: their circs are as old as their block."""
-        self._db.executemany("INSERT INTO scratch.block VALUES (?, ?)", seconds)
-
-    def spread_times(self) -> None:
-        """Give circs the times of their blocks."""
-        self._db.execute("""
-            UPDATE main.circ SET created_at = coalesce((
-                SELECT seconds * 1000000 FROM main.outbox o JOIN scratch.block b ON b.number = o.block_number
-                WHERE o.id = outbox_id), 0)
-            WHERE created_at = 0""")
-
     def publish(self) -> None:
         """Say again which circs' blocks the store of files has."""
         self._db.create_function("cid_of", 1, lambda digest: str(Cid(RAW, digest)), deterministic=True)

@@ -66,6 +66,8 @@ def _circs(db: sqlite3.Connection) -> Iterator[Difference]:
         salt, form = found[6], found[7]
         if not _gives(salt, form, digest):
             yield Difference(where, f"circ {times}: form and salt do not give the digest on chain")
+        elif found[8] != built[8]:
+            yield Difference(where, f"circ {times} has created_at {found[8]}, which can't be: want {built[8]}")
 
 
 def _gives(salt: object, form: object, digest: bytes) -> bool:
@@ -76,7 +78,7 @@ def _gives(salt: object, form: object, digest: bytes) -> bool:
 
 def _circ(db: sqlite3.Connection, schema: str, circ_id: int) -> tuple[object, ...] | None:
     query = f"""
-        SELECT circ_type, operator_id, to_id, status, tx_hash, mined_hash, salt, form
+        SELECT circ_type, operator_id, to_id, status, tx_hash, mined_hash, salt, form, created_at
         FROM {schema}.circ c LEFT JOIN {schema}.outbox x ON x.id = outbox_id WHERE c.id = ?"""
     found: tuple[object, ...] | None = db.execute(query, [circ_id]).fetchone()
     return found

@@ -3,7 +3,7 @@
 Steps 1 and 2 are the auditor's: to ask the chain and the node. These are the rules, in the order in which they
 are kept; each module of this package has those that its own docstring names:
 
-3.  each circ is whole: its goods, kind, names, salt, hashes and status are there and have their form;
+3.  each circ is whole: its goods, kind, names, salt, hashes, status and time of record are there and have their form;
 4.  each circ shown as success has a transaction, mined in a block of the chain, in which the contract took it. One
     shown as pending may have none yet, but what the chain settled long ago isn't pending any more. One shown as
     failed must not have happened; if its transaction is there, it is the operator's own attempt at this circ;
@@ -15,7 +15,7 @@ are kept; each module of this package has those that its own docstring names:
     the contract directly. Where another contract made the call, the signature can't be read from the calldata, and
     the log proves it: code with the known hash emits it only after it has checked the signature;
 8.  the usernames are those under which operator and receiver were registered, and of one actor only;
-9.  the order is the chain's, and ``times`` counts it from 0;
+9.  the order is the chain's, and ``times`` counts it from 0. The times of record go with it (recorded.py);
 10. custody goes from holder to holder, and on through the circs that wait, as far as names and kinds tell;
 11. no circ is left out: the contract's ``times`` and holder of the goods are those of the circs shown, no goods are
     shown without a circ, and what the contract refused is not hidden either, as far as the chain's blocks were read;

@@ -27,6 +27,7 @@ class Case:
     ``claims`` are the circs that are on the chain, ``waiting`` those that wait for it, both in the order shown.
     ``doomed`` has the trans_ids of waiting circs whose transaction was reverted, ``unsettled`` counts the failed ones
     of which the chain has yet to say so, ``unproven`` the trans_ids of claims that the chain doesn't know.
+    ``recorded`` is the circ with the latest time of record that could be so.
     """
 
     def __init__(self, goods_id: int, facts: Facts, late_blocks: int) -> None:
@@ -38,6 +39,7 @@ class Case:
         self.doomed: set[str] = set()
         self.unsettled = 0
         self.unproven = 0
+        self.recorded: ShownCirc | None = None
         self.ambiguous: set[str] = set()
         self._seen: set[str] = set()
         self._differences: list[Difference] = []

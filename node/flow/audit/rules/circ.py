@@ -1,4 +1,4 @@
-"""Steps 3 to 8 for one circ, one after the other."""
+"""Steps 3 to 8 for one circ, one after the other, and step 9 for its time of record."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from node.domain.form import SALT_BYTES
 from node.domain.model import CircStatus
 from node.flow.audit.facts import Evidence, Fault
 from node.flow.audit.findings import What, quoted
-from node.flow.audit.rules import content, settled, waiting
+from node.flow.audit.rules import content, recorded, settled, waiting
 from node.flow.audit.rules.case import Case, Claim
 from node.flow.audit.shown import ShownCirc, is_hash
 
@@ -24,6 +24,7 @@ def take(case: Case, index: int, circ: ShownCirc) -> Claim | ShownCirc | None:
     evidence = settled.evidence_of(case, circ)
     event = settled.event_of(case, circ, status, evidence)
     settled.check_first_hash(case, circ, evidence, event)
+    recorded.check(case, circ, evidence, event)
     if event is None:
         return _wait(case, circ, status, evidence)
     if event.place in case.claims:
@@ -88,6 +89,8 @@ def _check_shape(case: Case, index: int, circ: ShownCirc) -> CircStatus | None:
         case.differ_circ(3, What.MISSHAPEN, circ, "is shown as success without its tx_hash")
     if len(circ.salt) != SALT_BYTES:
         case.differ_circ(3, What.MISSHAPEN, circ, f"has a salt of {len(circ.salt)} bytes, want {SALT_BYTES}")
+    if circ.recorded_at is None:
+        case.differ_circ(3, What.MISSHAPEN, circ, "is shown without its time of record")
     if status is CircStatus.FAILED and circ.times is not None:
         case.differ_circ(3, What.TIMES, circ, f"is shown as failed, but with times {circ.times}: it counts for nothing")
     return status
