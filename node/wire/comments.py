@@ -27,6 +27,7 @@ COMMENTS: dict[str, str] = {
     'circ.v1.CircRecord.id': 'Id of the circ; all goods of one transaction share it.',
     'circ.v1.CircRecord.object_id': 'Id of the goods (goods_id), from 1.',
     'circ.v1.CircRecord.reason': "Why a failed circ failed: the contract's own error, or the circ that it stood on. Empty for all others.",
+    'circ.v1.CircRecord.recorded_at': 'When the node took the circ, in UTC: before any block held it. A circ whose time was lost has that of its block.',
     'circ.v1.CircRecord.salt': "16 random bytes made for this circ: sha256(salt followed by the form's bytes) is the digest on chain.",
     'circ.v1.CircRecord.status': 'How far the circ is: the name of a RecordStatus value, "pending", "failed" or "success".',
     'circ.v1.CircRecord.times': 'How many circs the goods had before this one, so the first has 0. For a pending circ the value that it\nwill get; unset for a failed one, which counts for nothing.',
