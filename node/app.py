@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from node import config as configuration
+from node.api import openapi
 from node.api.auth import Tokens
 from node.api.circs import Circs
 from node.api.custody import Custody
+from node.api.dispatch import all_rpcs
 from node.api.files import FilesServicer
+from node.api.http import HttpApi
 from node.api.models import Models
 from node.api.orgs import Orgs
 from node.api.products import ProductsServicer
@@ -317,9 +320,11 @@ class Node:
         offered = self._config.public_rpc or (RPC_PATH if is_embedded else "")
         trace = TraceEndpoint(query, BlockTimes(chain), Place(self._ledger.chain_id, self._ledger.contract, offered))
         once = Once(self._store, seal, clock, submitted)
-        server = Server(self._config.grpc, servicers, tokens, once)
+        rpcs = all_rpcs(servicers, tokens, once)
+        server = Server(self._config.grpc, rpcs)
+        self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:
-            return server, Site(self._config.http, endpoint, files, trace)
+            return server, Site(self._config.http, endpoint, files, trace, self._http_api)
         except SetupError:
             server.stop(0)
             raise
@@ -346,6 +351,7 @@ class Node:
         """Let calls under way end, stop anchoring between two steps, and close everything."""
         self._server.stop(GRACE_SECONDS)
         self._site.stop()
+        self._http_api.stop(GRACE_SECONDS)
         for worker in self._workers:
             if not worker.stop(GRACE_SECONDS):
                 log.warning("a worker did not end in time; what it had to do is done at the next start")

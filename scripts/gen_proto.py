@@ -3,8 +3,8 @@
 
 The generated modules live under node.wire, while everything on the wire keeps its own name: the file
 vtrace/v1/service.proto becomes the module node.wire.vtrace.v1.service_pb2, and its descriptor is still
-called vtrace/v1/service.proto. Needs the development dependencies (grpcio-tools) as they are locked: another
-version of them writes other files.
+called vtrace/v1/service.proto. Beside them comments.py keeps the comments. Needs the development dependencies
+(grpcio-tools) as they are locked: another version of them writes other files.
 """
 
 from __future__ import annotations
@@ -13,21 +13,36 @@ import argparse
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import google.api.annotations_pb2
 import grpc_tools
-from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet, ServiceDescriptorProto
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    EnumDescriptorProto,
+    FileDescriptorProto,
+    FileDescriptorSet,
+    ServiceDescriptorProto,
+)
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "node.wire"
 COMMAND = "scripts/gen_proto.py"
+COMMENTS = "comments.py"
 INCLUDES = (
     Path(google.api.annotations_pb2.__file__).parents[2],  # google/api
     Path(grpc_tools.__file__).parent / "_proto",  # google/protobuf
 )
+PARTS: dict[type, tuple[str, ...]] = {
+    FileDescriptorProto: ("message_type", "enum_type", "service"),
+    DescriptorProto: ("field", "nested_type", "enum_type"),
+    EnumDescriptorProto: ("value",),
+    ServiceDescriptorProto: ("method",),
+}
+"""What of a descriptor has comments of its own."""
 
 
 def run_protoc(proto: Path, names: list[str], *outputs: str) -> None:
@@ -48,7 +63,7 @@ def generate(proto: Path) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         described = out / "all.pb"
-        run_protoc(proto, names, f"--descriptor_set_out={described}")
+        run_protoc(proto, names, f"--descriptor_set_out={described}", "--include_source_info")
         files = FileDescriptorSet.FromString(described.read_bytes()).file
         described.unlink()
         run_protoc(proto, names, f"--python_out={out}", f"--pyi_out={out}")
@@ -65,7 +80,31 @@ def generate(proto: Path) -> dict[str, bytes]:
     wanted = {path: header(path.rpartition("_pb2")[0] + ".proto") + moved(text) for path, text in texts.items()}
     packages = {parent for path in texts for parent in Path(path).parents}
     wanted |= {(package / "__init__.py").as_posix(): header() for package in packages}
+    lines = [f"    {name!r}: {text!r}," for name, text in sorted(comments(files).items())]
+    wanted[COMMENTS] = "\n".join([header() + "COMMENTS: dict[str, str] = {", *lines, "}"]) + "\n"
     return {path: text.encode() for path, text in sorted(wanted.items())}
+
+
+def comments(files: Iterable[FileDescriptorProto]) -> dict[str, str]:
+    """The comment of every message, field, enum, value, service and rpc, by its full name.
+
+    The generated modules have no comments, and the node shows them to partners. A value is named by its enum too.
+    """
+    found: dict[str, str] = {}
+
+    def walk(thing: Any, name: str, path: tuple[int, ...], said: dict[tuple[int, ...], str]) -> None:
+        lines = [line.removeprefix(" ").rstrip() for line in said.get(path, "").splitlines()]
+        if text := "\n".join(lines).strip():
+            found[name] = text
+        for part in PARTS.get(type(thing), ()):
+            number = thing.DESCRIPTOR.fields_by_name[part].number
+            for index, one in enumerate(getattr(thing, part)):
+                walk(one, f"{name}.{one.name}", (*path, number, index), said)
+
+    for file in files:
+        said = {tuple(one.path): one.leading_comments for one in file.source_code_info.location if one.path}
+        walk(file, file.package, (), said)
+    return found
 
 
 def stem(name: str) -> str:

@@ -18,7 +18,7 @@ KEY = "idempotency-key"
 M = TypeVar("M", bound=Message)
 
 
-def key_in(metadata: Iterable[tuple[str, str]]) -> str | None:
+def key_in(metadata: Iterable[tuple[str, Any]]) -> str | None:
     """The idempotency key of a call, if it has one; INVALID_ARGUMENT for one that breaks the rules."""
     given = [value for name, value in metadata if name == KEY]
     if len(given) > 1:

@@ -1,10 +1,8 @@
-"""The gRPC server: every rpc of the protocol behind one authentication, one table and one error path."""
+"""The gRPC server."""
 
 from __future__ import annotations
 
-import inspect
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent import futures
 from typing import Any
 
@@ -14,28 +12,15 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
-from node.api.auth import ANYONE, NEEDS, Tokens, require
-from node.api.call import Call, key_in
+from node.api.dispatch import Asked, Rpc
+from node.api.services import SERVICES
 from node.api.status import to_status
-from node.api.streams import Incoming
-from node.errors import IndexUnavailable, Reason, SetupError, SignerUnavailable, Status, VTraceError, invalid
-from node.faults import point
-from node.flow.once import Once
-from node.wire.vtrace.v1 import custody_pb2
-from node.wire.vtrace.v1 import service_pb2 as wire
+from node.errors import SetupError, VTraceError, invalid
 
 THREADS = 32
 CONCURRENT_RPCS_MAX = 512
-RETRY_SECONDS = 5
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 
-log = logging.getLogger(__name__)
-
-SERVICES = (
-    wire.DESCRIPTOR.services_by_name["VTraceInterface"],
-    custody_pb2.DESCRIPTOR.services_by_name["VTraceCustody"],
-)
-_NAMES = tuple(service.full_name for service in SERVICES)
 _OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_metadata_size", 16 * 1024),
@@ -48,22 +33,22 @@ _OPTIONS = (
 
 
 class Server:
-    """Serves the protocol, the standard health service and reflection on one address."""
+    """Serves the rpcs, the standard health service and reflection on one address."""
 
-    def __init__(self, address: str, servicers: Sequence[Any], tokens: Tokens, once: Once) -> None:
+    def __init__(self, address: str, rpcs: Sequence[Rpc]) -> None:
         self._server = grpc.server(
             futures.ThreadPoolExecutor(THREADS, thread_name_prefix="rpc"),
             options=_OPTIONS,
             maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX,
         )
         for service in SERVICES:
-            handlers = {method.name: _handler(method, servicers, tokens, once) for method in service.methods}
+            handlers = {rpc.name: _handler(rpc) for rpc in rpcs if rpc.method.containing_service is service}
             generic = grpc.method_handlers_generic_handler(service.full_name, handlers)
             self._server.add_generic_rpc_handlers((generic,))
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        served = [service.full_name for service in SERVICES]
+        reflection.enable_server_reflection((*served, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as fault:
@@ -80,75 +65,34 @@ class Server:
         self._server.stop(grace_seconds).wait(grace_seconds + 1)
 
     def _set_health(self, status: int) -> None:
-        for name in ("", *_NAMES):
+        for name in ("", *(service.full_name for service in SERVICES)):
             self._health.set(name, status)
 
 
-def _handler(method: Any, servicers: Sequence[Any], tokens: Tokens, once: Once) -> Any:
-    """One rpc: authenticate, hold its row of the table, answer; every fault becomes a status."""
-    name = method.name
-    if name not in NEEDS:
-        raise AssertionError(f"rpc {name} has no row in the table of roles")
-    servicer = next(one for one in servicers if hasattr(one, name))
-    answer: Callable[..., Any] = getattr(servicer, name)
-    needs = NEEDS[name]
-    failed: Reason = servicer.failed
-    request_class = getattr(wire, method.input_type.name)
-    response_class = getattr(wire, method.output_type.name)
-    # The servicer of an rpc that makes something asks for the Call, and makes it once.
-    makes_something = "call" in inspect.signature(answer).parameters
+def _handler(rpc: Rpc) -> Any:
+    """One rpc as gRPC calls it: what Rpc refuses ends the call with its status."""
+    streams = rpc.method.client_streaming
 
     def parsed(message: bytes) -> Any:
         try:
-            return request_class.FromString(message)
+            return rpc.request_class.FromString(message)
         except DecodeError:
-            raise invalid("request", f"{len(message)} bytes", f"a message {request_class.DESCRIPTOR.name}") from None
+            wanted = f"a message {rpc.method.input_type.name}"
+            raise invalid("request", f"{len(message)} bytes", wanted) from None
 
     def handle(request: Any, context: grpc.ServicerContext) -> Any:
+        asked = Asked(
+            read=lambda: map(parsed, request) if streams else parsed(request),
+            metadata=tuple(context.invocation_metadata()),
+            is_there=context.is_active,
+        )
         try:
-            given = map(parsed, request) if method.client_streaming else parsed(request)
-            caller = None if needs is ANYONE else tokens.caller(_authorization(context))
-            if caller is not None:
-                require(caller, needs, name)
-                point("authenticated")
-            arguments: list[Any] = [] if caller is None else [caller]
-            arguments.append(Incoming(given, context) if method.client_streaming else given)
-            if makes_something:
-                metadata = context.invocation_metadata()
-                keyed = (name, key_in(metadata), caller, given, servicer.duplicate, response_class, once)
-                arguments.append(Call(*keyed, metadata=metadata))
-            answered = answer(*arguments)
-            if makes_something:
-                point("committed")
-            return answered
+            return rpc.answer(asked)
         except VTraceError as fault:
             refusal = fault
-        except IndexUnavailable:
-            log.exception("%s found no index", name)
-            refusal = VTraceError(
-                failed, "the node's index is busy: try again", status=Status.UNAVAILABLE, retry_seconds=RETRY_SECONDS
-            )
-        except SignerUnavailable as fault:
-            log.warning("%s: %s", name, fault)
-            refusal = VTraceError(
-                failed,
-                "what signs the node's transactions is away, and nothing was recorded: try again",
-                status=Status.UNAVAILABLE,
-                retry_seconds=RETRY_SECONDS,
-            )
-        except Exception:
-            log.exception("%s failed", name)
-            refusal = VTraceError(failed, f"{name} failed inside the node; its log says why", status=Status.INTERNAL)
         context.abort_with_status(rpc_status.to_status(to_status(refusal)))
         raise AssertionError("abort returned")
 
-    make = grpc.stream_unary_rpc_method_handler if method.client_streaming else grpc.unary_unary_rpc_method_handler
+    make = grpc.stream_unary_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
     # The message is parsed by the handler, so that rubbish meets the same error path as everything else.
     return make(handle, None, lambda response: response.SerializeToString())
-
-
-def _authorization(context: grpc.ServicerContext) -> str | None:
-    for key, value in context.invocation_metadata():
-        if key == "authorization":
-            return value if isinstance(value, str) else None
-    return None

@@ -5,10 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
-
-import grpc
 
 from node.errors import Reason, Status, VTraceError
 
@@ -26,26 +24,23 @@ class Incoming:
     """The messages of one client stream, in their order; iterate once.
 
     A thread of its own waits for messages, since gRPC's iterator can't be told how long: so a caller that stays
-    silent is told so, and does not hold a thread of the server for ever.
+    silent is told so, and does not hold a thread of the server for ever. ``is_there`` tells whether the caller still
+    waits for the answer.
     """
 
     def __init__(
         self,
         messages: Iterator[Any],
-        context: grpc.ServicerContext,
+        is_there: Callable[[], bool],
         idle_seconds_max: float = IDLE_SECONDS_MAX,
         stream_seconds_max: float = STREAM_SECONDS_MAX,
     ) -> None:
         self._messages = messages
-        self._context = context
+        self.is_there = is_there
         self._idle = idle_seconds_max
         self._deadline = time.monotonic() + stream_seconds_max
         self._queue: queue.Queue[tuple[str, Any]] = queue.Queue(QUEUED_MAX)
         self._closed = threading.Event()
-
-    def is_there(self) -> bool:
-        """Whether the caller still waits for the answer."""
-        return bool(self._context.is_active())
 
     def __iter__(self) -> Iterator[Any]:
         pump = threading.Thread(target=self._pump, name="upload", daemon=True)

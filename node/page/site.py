@@ -8,11 +8,13 @@ import threading
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
 
 from node.config import host_and_port
 from node.errors import SetupError
 from node.flow.files import Files
+from node.page import docs
 from node.page.files import FileEndpoint
 from node.page.rpc import RpcEndpoint
 from node.page.trace import TraceEndpoint
@@ -24,9 +26,9 @@ STOP_SECONDS = 3
 
 
 class Site:
-    """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own."""
+    """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own; ``api`` is the protocol."""
 
-    def __init__(self, address: str, rpc: RpcEndpoint | None, files: Files, trace: TraceEndpoint) -> None:
+    def __init__(self, address: str, rpc: RpcEndpoint | None, files: Files, trace: TraceEndpoint, api: ASGIApp) -> None:
         host, port = host_and_port("--http", address)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -36,10 +38,13 @@ class Site:
         # Connections inherit it. Without it an answer's body waits for the reader's acknowledgement of its head, 40 ms.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = int(self._socket.getsockname()[1])
-        routes = [
+        routes: list[BaseRoute] = [
             Route("/ipfs/{cid:path}", FileEndpoint(files).answer, methods=["GET", "HEAD"]),
             Route("/t/{goods_id}", trace.answer, methods=["GET"]),
             Route("/static/{version}/{name}", trace.assets.answer, methods=["GET"]),
+            Mount("/api", api),
+            Route("/openapi.json", api),
+            *docs.routes(),
         ]
         if rpc is not None:
             routes.append(Route(RPC_PATH, rpc.answer, methods=["POST", "OPTIONS"]))

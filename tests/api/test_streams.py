@@ -14,13 +14,8 @@ from node.api.streams import BrokenStream, Incoming
 from node.errors import Status, VTraceError
 
 
-class Context:
-    def is_active(self) -> bool:
-        return True
-
-
 def incoming(messages: Iterator[Any], idle: float = 5, whole: float = 60) -> Incoming:
-    return Incoming(messages, cast(grpc.ServicerContext, Context()), idle, whole)
+    return Incoming(messages, lambda: True, idle, whole)
 
 
 def _waits_for(before: list[int], release: threading.Event) -> Iterator[int]:
