@@ -59,9 +59,9 @@ def admin_material() -> None:
 def admin_material_add(data_dir: Path, master_key: Path | None, name: str, alias: str, des: str) -> None:
     """Add the material NAME; prints its id. A running node knows it at once."""
     check_used(data_dir)
-    from node.app import open_store
     from node.clock import now_micros
     from node.flow.recognise import add_material
+    from node.opening import open_store
 
     store, _ = open_store(Config(data_dir=data_dir, master_key=master_key))
     click.echo(add_material(store, name, alias, des, now_micros))
@@ -72,9 +72,9 @@ def people_of(data_dir: Path, master_key: Path | None) -> Any:
 
     The running node gives the user's actor its new rights on the chain before the actor's next circ.
     """
-    from node.app import open_store
     from node.clock import now_micros
     from node.flow.people import People
+    from node.opening import open_store
 
     store, seal = open_store(Config(data_dir=data_dir, master_key=master_key))
     return People(store, seal, now_micros, role_changed=lambda _: None, submitted=lambda: None)

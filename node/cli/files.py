@@ -27,8 +27,8 @@ def files_verify(data_dir: Path, ipfs: str) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    from node.app import files_of
     from node.flow.files import Unreadable
+    from node.opening import files_of
 
     kept = files_of(Config(data_dir=data_dir, ipfs=ipfs))
     stderr = Console(stderr=True)

@@ -23,9 +23,9 @@ def forms_export(data_dir: Path) -> None:
     Keep it apart from the data directory: with it and the chain, vtrace reindex rebuilds every circ.
     """
     check_used(data_dir)
-    from node.app import index_of
     from node.config import Config
     from node.flow.reindex import export_forms
+    from node.opening import index_of
 
     total = export_forms(index_of(Config(data_dir=data_dir)), sys.stdout)
     click.echo(f"forms: {total} exported", err=True)

@@ -93,8 +93,8 @@ def reindex(
 def _run(config: Config, contract: str | None, exports: tuple[Path, ...], files_url: str | None, *, check: bool) -> int:
     if files_url is not None and not is_base_url(files_url):
         raise SetupError(f"--files {files_url}: want an http(s) URL such as https://trace.example.com")
-    from node.app import reindexing
     from node.flow.reindex import NotPossible
+    from node.opening import reindexing
 
     try:
         with _progress() as tell, reindexing(config, contract, exports, files_url, tell) as rebuild:

@@ -112,7 +112,8 @@ def serve(
     When it is ready, it prints one line of JSON to stdout; logs go to stderr.
     """
     del db  # it has one choice in this version
-    from node.app import Node, Stopped
+    from node.app import Node
+    from node.opening import Stopped
 
     config = Config(
         data_dir=data_dir,

@@ -28,9 +28,9 @@ def status(data_dir: Path, master_key: Path | None, as_json: bool) -> None:
     Reads the data directory alone, on the node's own machine, beside the running node or without it.
     """
     check_used(data_dir)
-    from node.app import is_running, open_store
     from node.clock import now_micros
     from node.flow.state import state_of
+    from node.opening import is_running, open_store
 
     config = Config(data_dir=data_dir, master_key=master_key)
     store, _ = open_store(config)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from node import app
+from node import app, opening
 from node.domain.records import UNFINISHED, TxState
 from node.errors import SetupError
 from node.flow import nudge, worker
@@ -181,7 +181,7 @@ def test_a_node_waits_for_its_chain(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 
 def test_a_node_waits_for_its_chain_within_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "CHAIN_WAIT_SECONDS", 1)
+    monkeypatch.setattr(opening, "CHAIN_WAIT_SECONDS", 1)
     url = f"http://127.0.0.1:{free_port()}"
     for _ in range(2):  # the second finds nothing left open by the first
         with pytest.raises(SetupError, match=rf"--chain: no answer within 1 s: chain endpoint {url} can't be reached"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node import app
+from node import app, opening
 from node.chain import websocket
 from node.chain.websocket import WebSocketRpc
 from node.errors import SetupError
@@ -86,7 +86,7 @@ def test_a_chain_that_goes_away_fails_nobody(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_node_waits_for_its_chain_within_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "CHAIN_WAIT_SECONDS", 1)
+    monkeypatch.setattr(opening, "CHAIN_WAIT_SECONDS", 1)
     url = f"ws://127.0.0.1:{free_port()}"
     with pytest.raises(SetupError, match=rf"--chain: no answer within 1 s: chain endpoint {url} can't be reached"):
         app.Node(config(tmp_path / "d", f"{url}/secret-path"), on_fatal=lambda: None)
