@@ -77,14 +77,17 @@ class Anvil:
     def __init__(self, home: Path) -> None:
         self._port, self._state = free_port(), home / "anvil.json"
         self.url = f"http://127.0.0.1:{self._port}"
+        # Block 0 is made anew at each start, after a fork even if the state has it: only its time makes it another.
+        self._born = int(time.time())
         self.rpc = HttpRpc(self.url, timeout_seconds=60)
         self.chain = Chain(self.rpc)
         self._life = ExitStack()
         self._start()
 
     def _start(self) -> None:
-        options = ("--block-time", str(BLOCK_SECONDS), "--state", str(self._state))
+        options = ("--block-time", str(BLOCK_SECONDS), "--state", str(self._state), "--timestamp", str(self._born))
         self._process = self._life.enter_context(anvil_process(*options, port=self._port))
+        self._set_clock()
         # It remembers states back to its own start, and forks no deeper than that.
         self._first = self.chain.head().number
 
@@ -99,8 +102,12 @@ class Anvil:
         depth = min(depth, self.chain.head().number - self._first - 1)
         if depth > 0:
             self.ask("anvil_reorg", depth, [])
-            self.ask("evm_setTime", int(time.time()))  # else its clock goes on from the last block that is left
+            self._set_clock()
         return max(depth, 0)
+
+    def _set_clock(self) -> None:
+        """Else it goes on from where it began, or from the last block that a fork left."""
+        self.ask("evm_setTime", int(time.time()))
 
     def mine(self, blocks: int) -> None:
         self.ask("anvil_mine", hex(blocks))
