@@ -30,7 +30,7 @@ from tests.support import people
 from tests.support.load import Load, books
 from tests.support.node import RunningNode
 from tests.support.people import Maker
-from tests.support.wire_client import WireClient
+from tests.support.wire_client import Refusal, WireClient
 
 FORK_MAX = 64
 CONFIRMATIONS = FORK_MAX + 6
@@ -289,7 +289,11 @@ def _reckon(soak: Soak, minutes: float, told: Console) -> int:
     node = soak.start()
     try:
         told.log("waiting until all is final")
-        soak.settle(node.client)
+        try:
+            soak.settle(node.client)
+        except Refusal:
+            told.log(f"the node's log ends:\n{node.log()[-3000:]}")
+            raise
         found = books(node.client, soak.goods(), soak.tally.answered)
         differences, audit = soak.audit(node)
         doubled = len(found.doubled | soak.tally.doubled) + soak.taken_twice(node.ready["contract"])
