@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,32 +19,18 @@ import solcx
 
 from scripts import compile_contracts
 from scripts.compile_contracts import ROOT, SETTINGS, SOLC_VERSION, SOURCE, Refusal
+from tests.support.environment import environment
 
 SLITHER = "slither-analyzer==0.11.6"
 HOME = ROOT / ".set-up" / "slither"
 OUTPUTS = ["abi", "evm.bytecode", "evm.deployedBytecode", "metadata", "userdoc", "devdoc"]
-INSTALL_SECONDS_MAX = 600
 RUN_SECONDS_MAX = 300
 
 
 def slither() -> Path | None:
     """Slither's command, installed at first need; None where it can't be."""
-    command, stamp = HOME / "bin" / "slither", HOME / "ready"
-    if stamp.exists() and stamp.read_text() == SLITHER:
-        return command
-    shutil.rmtree(HOME, ignore_errors=True)
-    pip = [str(HOME / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", SLITHER]
-    for step in ([sys.executable, "-m", "venv", str(HOME)], pip):
-        try:
-            done = subprocess.run(step, capture_output=True, text=True, check=False, timeout=INSTALL_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            print(f"run_slither: {' '.join(step)} took more than {INSTALL_SECONDS_MAX} s", file=sys.stderr)
-            return None
-        if done.returncode:
-            print(f"run_slither: {' '.join(step)} failed:\n{done.stderr}", file=sys.stderr)
-            return None
-    stamp.write_text(SLITHER)
-    return command
+    python = environment(HOME, SLITHER)
+    return None if python is None else python.with_name("slither")
 
 
 def lay_out(folder: Path, entry: str = SOURCE) -> None:

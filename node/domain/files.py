@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote
 
 from node.domain import cid as cids
@@ -140,22 +141,29 @@ def named_in(form: bytes) -> tuple[str, ...]:
     if b"ipfs" not in form and b"\\u" not in form:
         return ()
     try:
-        waiting = [json.loads(form, parse_int=str, parse_float=str)]
+        parsed = json.loads(form, parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
         return ()
     found: dict[str, None] = {}
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            waiting.extend(reversed(value.values()))
-        elif isinstance(value, list):
-            waiting.extend(reversed(value))
-        elif isinstance(value, str):
-            for match in _ADDRESS.finditer(value):
-                with suppress(cids.NoCid):
-                    cids.parse(match[1])
-                    found[match[1]] = None
+    for text in texts_in(parsed):
+        for match in _ADDRESS.finditer(text):
+            with suppress(cids.NoCid):
+                cids.parse(match[1])
+                found[match[1]] = None
     return tuple(found)
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """The strings of a JSON value, in the order in which they stand, without the names of members."""
+    waiting = [value]
+    while waiting:
+        inner = waiting.pop()
+        if isinstance(inner, dict):
+            waiting.extend(reversed(inner.values()))
+        elif isinstance(inner, list):
+            waiting.extend(reversed(inner))
+        elif isinstance(inner, str):
+            yield inner
 
 
 @dataclass(frozen=True, slots=True)

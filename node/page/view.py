@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from node.domain.files import served
+from node.domain.files import served, texts_in
 from node.domain.model import CircStatus, CircType
 from node.domain.records import CircRecord
 from node.domain.trace import Alarm, Number, Trace, alarm_of, holder_of, members_of
@@ -261,14 +261,4 @@ def _about(language: str, description: str) -> Tree | None:
 
 def _cids_in(members: dict[str, Any] | None) -> list[str]:
     """The files that a form names, in the order of its members, each once."""
-    found: dict[str, None] = {}
-    waiting: list[Any] = [members]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            waiting.extend(reversed(value.values()))
-        elif isinstance(value, list):
-            waiting.extend(reversed(value))
-        elif isinstance(value, str):
-            found.update(dict.fromkeys(match[1] for match in _ADDRESS.finditer(value)))
-    return list(found)
+    return list(dict.fromkeys(match[1] for each in texts_in(members) for match in _ADDRESS.finditer(each)))

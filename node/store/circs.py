@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from peewee import fn
 
@@ -11,12 +11,6 @@ from node.domain.custody import UNHELD, GoodsState
 from node.domain.model import CircStatus, CircType, Rights
 from node.domain.records import Actor, CircRecord
 from node.store import tables as t
-
-_IDS_PER_QUERY = 5_000
-
-
-def _cut(ids: Sequence[int], size: int) -> Iterable[Sequence[int]]:
-    return (ids[at : at + size] for at in range(0, len(ids), size))
 
 
 def next_actor() -> int:
@@ -61,7 +55,7 @@ def actor_registered_by(outbox_id: int) -> int | None:
 def custody(goods_ids: Sequence[int]) -> dict[int, tuple[GoodsState, int]]:
     """Holder and times of goods, with the org whose class they are of; unknown goods are left out."""
     found: dict[int, tuple[GoodsState, int]] = {}
-    for some in _cut(goods_ids, _IDS_PER_QUERY):
+    for some in t.cut(goods_ids):
         rows = t.run(
             "SELECT goods.id, holder, times, org_id FROM goods JOIN serial ON serial.id = serial_id "
             f"JOIN goods_class ON goods_class.id = goods_class_id WHERE goods.id IN {t.places(len(some))}",
@@ -75,8 +69,8 @@ def custody(goods_ids: Sequence[int]) -> dict[int, tuple[GoodsState, int]]:
 def stood_on(goods_ids: Sequence[int], actor_ids: Sequence[int]) -> set[int]:
     """The transactions after which goods and actors are as the index has them: the last that changed each."""
     found: set[int] = set()
-    for some in _cut(goods_ids, _IDS_PER_QUERY):
-        query = t.Goods.select(t.Goods.last_outbox).where(t.Goods.id.in_(list(some))).distinct()
+    for some in t.cut(goods_ids):
+        query = t.Goods.select(t.Goods.last_outbox).where(t.Goods.id.in_(some)).distinct()
         found.update(tx_id for (tx_id,) in t.tuples(query) if tx_id is not None)
     of_actors = t.Actor.select(t.Actor.last_outbox).where(t.Actor.id.in_(list(actor_ids)))
     found.update(tx_id for (tx_id,) in t.tuples(of_actors) if tx_id is not None)
@@ -91,7 +85,7 @@ def set_custody(states: Mapping[int, GoodsState], outbox_id: int | None = None) 
     for goods_id, state in states.items():
         by_state.setdefault((state.holder, state.times), []).append(goods_id)
     for (holder, times), goods_ids in by_state.items():
-        for some in _cut(goods_ids, _IDS_PER_QUERY):
+        for some in t.cut(goods_ids):
             t.run(f"UPDATE goods SET {columns} WHERE id IN {t.places(len(some))}", holder, times, *last, *some)
 
 
@@ -173,8 +167,8 @@ def succeed(outbox_ids: Sequence[int]) -> None:
 
     A circ that had failed was taken after all if a deep fork took out what made the contract refuse it.
     """
-    for some in _cut(outbox_ids, _IDS_PER_QUERY):
-        of_these = t.Circ.outbox.in_(list(some))
+    for some in t.cut(outbox_ids):
+        of_these = t.Circ.outbox.in_(some)
         revived = t.Circ.select(t.Circ.id).where(of_these, t.Circ.status == CircStatus.FAILED.value)
         ids = [circ_id for (circ_id,) in t.tuples(revived)]
         t.Circ.update(status=CircStatus.SUCCESS.value, reason=None).where(
@@ -186,9 +180,9 @@ def succeed(outbox_ids: Sequence[int]) -> None:
 
 def unsettle(outbox_ids: Sequence[int]) -> None:
     """A fork took these transactions out: their successful circs are pending again."""
-    for some in _cut(outbox_ids, _IDS_PER_QUERY):
+    for some in t.cut(outbox_ids):
         t.Circ.update(status=CircStatus.PENDING.value).where(
-            t.Circ.outbox.in_(list(some)), t.Circ.status == CircStatus.SUCCESS.value
+            t.Circ.outbox.in_(some), t.Circ.status == CircStatus.SUCCESS.value
         ).execute()
 
 
@@ -216,11 +210,11 @@ def fail(outbox_id: int, reason: str) -> list[int]:
                 seen.add(later)
                 heapq.heappush(waiting, later)
     stood = f"it stood on a circ that the chain refused: {cause.outbox.tx_hash}"
-    for some in _cut(failed, _IDS_PER_QUERY):
-        t.Circ.update(status=CircStatus.FAILED.value, reason=stood).where(t.Circ.id.in_(list(some))).execute()
-        t.CircGoods.update(times=None).where(t.CircGoods.circ_id.in_(list(some))).execute()
+    for some in t.cut(failed):
+        t.Circ.update(status=CircStatus.FAILED.value, reason=stood).where(t.Circ.id.in_(some)).execute()
+        t.CircGoods.update(times=None).where(t.CircGoods.circ_id.in_(some)).execute()
     t.Circ.update(reason=reason).where(t.Circ.id == cause.id).execute()
-    for some in _cut(sorted(touched), _IDS_PER_QUERY):
+    for some in t.cut(sorted(touched)):
         set_custody(_replayed(some))
     return failed
 
@@ -238,7 +232,7 @@ def _number_again(goods_ids: Sequence[int]) -> None:
             t.CircGoods.update(times=times).where(
                 t.CircGoods.goods_id == goods_id, t.CircGoods.circ_id == circ_id
             ).execute()
-    for some in _cut(goods_ids, _IDS_PER_QUERY):
+    for some in t.cut(goods_ids):
         set_custody(_replayed(some))
 
 
@@ -249,12 +243,12 @@ def _goods_of(circ_id: int) -> list[int]:
 
 def _later_circs(goods_ids: Sequence[int], circ_id: int) -> list[int]:
     later: set[int] = set()
-    for some in _cut(goods_ids, _IDS_PER_QUERY):
+    for some in t.cut(goods_ids):
         query = (
             t.CircGoods.select(t.CircGoods.circ_id)
             .join(t.Circ, on=t.CircGoods.circ_id == t.Circ.id)
             .where(
-                t.CircGoods.goods_id.in_(list(some)),
+                t.CircGoods.goods_id.in_(some),
                 t.CircGoods.circ_id > circ_id,
                 t.Circ.status == CircStatus.PENDING.value,
             )

@@ -15,7 +15,6 @@ from peewee import fn
 from node.domain.records import UNFINISHED, UNMINED, MinedTx, OutboxTx, TxKind, TxState
 from node.store import tables as t
 
-_IDS_PER_QUERY = 5_000
 _COLUMNS = "id, signer, nonce, kind, signed_bytes, tx_hash, live_hash, signed_at, state, block_number, block_hash"
 NONCE_MAX = 2**63 - 1
 _DONE = (TxState.FINAL, TxState.REVERTED)
@@ -23,11 +22,6 @@ _DONE = (TxState.FINAL, TxState.REVERTED)
 
 def _values(states: Iterable[TxState]) -> list[str]:
     return [state.value for state in states]
-
-
-def _cut(ids: Collection[int]) -> Iterable[list[int]]:
-    ordered = list(ids)
-    return (ordered[at : at + _IDS_PER_QUERY] for at in range(0, len(ordered), _IDS_PER_QUERY))
 
 
 def next_nonce(signer: str) -> int | None:
@@ -107,7 +101,7 @@ def has_final() -> bool:
 def unfinished(tx_ids: Collection[int]) -> list[tuple[int, str]]:
     """Those of ``tx_ids`` that are neither final nor reverted, each with its signer, in the order of recording."""
     found: list[tuple[int, str]] = []
-    for some in _cut(tx_ids):
+    for some in t.cut(tx_ids):
         query = t.Outbox.select(t.Outbox.id, t.Outbox.signer).where(
             t.Outbox.id.in_(some), t.Outbox.state.in_(_values(UNFINISHED))
         )
@@ -128,7 +122,7 @@ def unfinished_by(operator: int) -> list[int]:
 def waiting(tx_ids: Collection[int]) -> set[int]:
     """Those of ``tx_ids`` that wait for a transaction of another lane which is not finished."""
     found: set[int] = set()
-    for some in _cut(tx_ids):
+    for some in t.cut(tx_ids):
         query = (
             t.Wait.select(t.Wait.outbox_id)
             .join(t.Outbox, on=t.Wait.waits_for == t.Outbox.id)
@@ -179,7 +173,7 @@ def replace(tx: OutboxTx, raw: bytes, tx_hash: str, now: int) -> None:
 def replaced(tx_ids: Collection[int]) -> dict[int, list[str]]:
     """The hashes that transactions had before they were signed again, the newest first."""
     found: dict[int, list[str]] = {}
-    for some in _cut(tx_ids):
+    for some in t.cut(tx_ids):
         query = t.Replaced.select(t.Replaced.outbox_id, t.Replaced.tx_hash).where(t.Replaced.outbox_id.in_(some))
         for tx_id, tx_hash in t.tuples(query.order_by(t.Replaced.id.desc())):
             found.setdefault(int(tx_id), []).append(str(tx_hash))

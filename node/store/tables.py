@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from peewee import (
@@ -20,6 +20,8 @@ from peewee import (
     Model,
     TextField,
 )
+
+IDS_PER_QUERY = 5_000
 
 database = DatabaseProxy()
 
@@ -54,6 +56,12 @@ def run_many(sql: str, rows: Iterable[Sequence[object]]) -> None:
 def places(total: int) -> str:
     """``(?, ?, …)`` for ``total`` values of an IN."""
     return f"({', '.join('?' * total)})"
+
+
+def cut(ids: Collection[int]) -> Iterable[list[int]]:
+    """Ids in portions that one query takes."""
+    ordered = list(ids)
+    return (ordered[at : at + IDS_PER_QUERY] for at in range(0, len(ordered), IDS_PER_QUERY))
 
 
 class Setting(Table):

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.http import servers
+from tests.support.environment import environment
 
 
 @pytest.fixture(scope="session")
 def envoy_python() -> Path:
-    python = servers.environment(servers.ENVOY_HOME, servers.ENVOY)
+    python = environment(servers.ENVOY_HOME, servers.ENVOY)
     if python is None:
         pytest.skip(f"{servers.ENVOY} can't be installed here, so nothing is compared with Envoy")
     return python

@@ -8,7 +8,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -114,18 +113,6 @@ def http_server(api: HttpApi) -> Iterator[int]:
         thread.join(START_SECONDS_MAX)
         api.stop(1)
         listening.close()
-
-
-def environment(home: Path, package: str) -> Path | None:
-    """The Python of an environment with a package, made at first need; None where it can't be made."""
-    python, stamp = home / "bin" / "python", home / "ready"
-    if not stamp.exists():
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", package]
-        for command in ([sys.executable, "-m", "venv", str(home)], pip):
-            if subprocess.run(command, capture_output=True, check=False).returncode:
-                return None
-        stamp.touch()
-    return python
 
 
 @contextlib.contextmanager

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.http.servers import ROOT, environment
+from tests.http.servers import ROOT
 from tests.support import people
+from tests.support.environment import environment
 from tests.support.node import RunningNode, running, vtrace
 
 SCHEMATHESIS = "schemathesis==4.32.5"

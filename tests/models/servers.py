@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -19,6 +18,7 @@ import numpy as np
 
 from node.wire.inference import grpc_predict_v2_pb2 as oip
 from node.wire.inference import grpc_predict_v2_pb2_grpc as oip_grpc
+from tests.support.environment import environment
 
 ROOT = Path(__file__).parents[2]
 MLSERVER = "mlserver==1.7.1"
@@ -98,15 +98,7 @@ class Tiny(MLModel):
 
 def mlserver_python() -> Path | None:
     """The Python of an environment with MLServer, made at first need; None where it can't be made."""
-    python = MLSERVER_HOME / "bin" / "python"
-    stamp = MLSERVER_HOME / "ready"
-    if not stamp.exists():
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", MLSERVER]
-        for command in ([sys.executable, "-m", "venv", str(MLSERVER_HOME)], pip):
-            if subprocess.run(command, capture_output=True, check=False).returncode:
-                return None
-        stamp.touch()
-    return python
+    return environment(MLSERVER_HOME, MLSERVER)
 
 
 @contextmanager
