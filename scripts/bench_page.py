@@ -93,7 +93,12 @@ def form_of(number: int) -> bytes:
     """What a partner would write."""
     step = STEPS[number % len(STEPS)]
     return json.dumps(
-        {"step": step, "place": "高黎贡山 Lujiangba, shed 4", "moisture_percent": 11.2, "note": f"lot {number}, by hand"},
+        {
+            "step": step,
+            "place": "高黎贡山 Lujiangba, shed 4",
+            "moisture_percent": 11.2,
+            "note": f"lot {number}, by hand",
+        },
         ensure_ascii=False,
     ).encode()
 
@@ -229,7 +234,9 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=6_000, help="views of pages seen before (%(default)s)")
     parser.add_argument("--connections", type=int, default=16, help="readers at once (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
-    parser.add_argument("--profile", type=Path, metavar="FILE", help="write a flame graph (SVG) of the node under views")
+    parser.add_argument(
+        "--profile", type=Path, metavar="FILE", help="write a flame graph (SVG) of the node under views"
+    )
     args = parser.parse_args()
     console = Console()
     with (
