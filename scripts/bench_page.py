@@ -95,7 +95,7 @@ def form_of(number: int) -> bytes:
     return json.dumps(
         {
             "step": step,
-            "place": "高黎贡山 Lujiangba, shed 4",
+            "place": "高黎贡山 shed 4",
             "moisture_percent": 11.2,
             "note": f"lot {number}, by hand",
         },
@@ -234,9 +234,7 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=6_000, help="views of pages seen before (%(default)s)")
     parser.add_argument("--connections", type=int, default=16, help="readers at once (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
-    parser.add_argument(
-        "--profile", type=Path, metavar="FILE", help="write a flame graph (SVG) of the node under views"
-    )
+    parser.add_argument("--profile", type=Path, metavar="FILE", help="write a flame graph (SVG) of the node")
     args = parser.parse_args()
     console = Console()
     with (

@@ -1,4 +1,4 @@
-"""GETs that cost their sender little: requests that are bytes before the clock starts, on connections that stay open."""
+"""GETs that cost their sender little: bytes that stand ready before the clock starts, on open connections."""
 
 from __future__ import annotations
 
