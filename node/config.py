@@ -18,6 +18,7 @@ SIGNERS_MAX = 64
 BUMP_AFTER_SECONDS = 90.0
 BACKLOG_MAX = 100_000
 UPLOAD_BYTES_MAX = 1024**3
+TRUSTED_PROXIES_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Config:
     public_rpc: str | None = None
     models: Path | None = None
     publish_forms: bool = False
+    trusted_proxies: int = 0
 
     @property
     def master_key_path(self) -> Path:
@@ -118,6 +120,8 @@ def check(config: Config) -> None:
         raise SetupError(f"--ipfs {config.ipfs}: want {EMBEDDED}, or http(s)://HOST:PORT of an IPFS daemon's RPC")
     if config.upload_bytes_max < 1:
         raise SetupError(f"--upload-max {config.upload_bytes_max}: want 1 byte or more")
+    if not 0 <= config.trusted_proxies <= TRUSTED_PROXIES_MAX:
+        raise SetupError(f"--trusted-proxies {config.trusted_proxies}: want 0 to {TRUSTED_PROXIES_MAX}")
     if config.public_url is not None and not is_base_url(config.public_url):
         raise SetupError(f"--public-url {config.public_url}: want an http(s) URL such as https://trace.example.com")
 

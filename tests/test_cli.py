@@ -89,6 +89,7 @@ SAMPLES = {
     "check": "1",
     "chain_id": "9",
     "late_blocks": "8",
+    "trusted_proxies": "2",
 }
 
 
@@ -154,6 +155,8 @@ BAD_VALUES = [
     ("--signers", "2", "the embedded chain mines one after the other"),
     ("--bump-after", "0.5", "want 1 second or more"),
     ("--backlog-max", "0", "want 1 or more"),
+    ("--trusted-proxies", "-1", "want 0 to 16"),
+    ("--trusted-proxies", "17", "want 0 to 16"),
     ("--upload-max", "0", "want 1 byte or more"),
     ("--public-url", "trace.example.com", "want an http(s) URL"),
     ("--public-url", "https://trace.example.com/?x", "want an http(s) URL"),

@@ -86,6 +86,14 @@ WAKE_SECONDS = 1.0
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of models, NAME/VERSION/ each, beside those that come with the node.",
 )
+@option(
+    "--trusted-proxies",
+    type=int,
+    default=0,
+    show_default=True,
+    help="How many proxies stand in front of the node, one behind the other, each adding to X-Forwarded-For who called "
+    "it: so callers are told apart by their own addresses. With 0 the header counts for nothing.",
+)
 def serve(
     data_dir: Path,
     grpc: str,
@@ -106,6 +114,7 @@ def serve(
     max_fee: int | None,
     backlog_max: int,
     models: Path | None,
+    trusted_proxies: int,
 ) -> None:
     """Run a node until SIGTERM or SIGINT.
 
@@ -134,6 +143,7 @@ def serve(
         public_url=public_url,
         public_rpc=public_rpc,
         publish_forms=publish_forms,
+        trusted_proxies=trusted_proxies,
     )
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
