@@ -1,5 +1,5 @@
-"""Prints how often the rule of node/domain/scans.py is wrong about serials in which all is well, and how soon it finds a
-code that was copied. Simulated, the same figures each time; docs/scans.md has them.
+"""Prints how often the rule of node/domain/scans.py is wrong about serials in which all is well, and how soon it finds
+a code that was copied. Simulated, the same figures each time; docs/scans.md has them.
 
 Goods are sold on a random day of the 90; their readers come within days of that, from the place where they were sold,
 some from elsewhere. How well goods are liked differs in the ways below. The rule looks every third day.

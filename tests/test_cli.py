@@ -90,6 +90,7 @@ SAMPLES = {
     "chain_id": "9",
     "late_blocks": "8",
     "trusted_proxies": "2",
+    "scan_place_header": "X-Country",
 }
 
 
@@ -155,6 +156,7 @@ BAD_VALUES = [
     ("--signers", "2", "the embedded chain mines one after the other"),
     ("--bump-after", "0.5", "want 1 second or more"),
     ("--backlog-max", "0", "want 1 or more"),
+    ("--scan-place-header", "X Country:", "want the name of a header"),
     ("--trusted-proxies", "-1", "want 0 to 16"),
     ("--trusted-proxies", "17", "want 0 to 16"),
     ("--upload-max", "0", "want 1 byte or more"),

@@ -59,6 +59,7 @@ NEEDS: dict[str, tuple[Role, ...]] = {
     "GetCirc": ANYONE,
     "GetGoods": ANYONE,
     "ContractName": ANYONE,
+    "ListScanAlerts": (Role.PRODUCER,),
     "ListModels": (Role.EXAMINER,),
     "Predict": (Role.EXAMINER,),
 }

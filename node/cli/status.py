@@ -75,6 +75,11 @@ def _lines(state: State, running: bool) -> list[str]:
         if lane.trouble:
             lines.append(f"  trouble: {lane.trouble}")
     lines += [f"trouble, {each.where}, for {each.seconds:.0f} s: {each.message}" for each in state.troubles]
+    if state.scan_notices:
+        lines.append(
+            f"scans: {state.scan_notices} goods are scanned unlike their batch (ListScanAlerts), "
+            f"{state.scan_hints} of their pages say so"
+        )
     if state.last_error is not None:
         lines.append(f"last error, {state.last_error.seconds:.0f} s ago: {state.last_error.message}")
     return lines

@@ -61,6 +61,26 @@ class Unusual:
     usual_places: int
 
 
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Goods that were found unusual, and since when (microseconds since 1970)."""
+
+    unusual: Unusual
+    serial_id: int
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What is remembered of one scan: its day (days since 1970, UTC), a reader that only this day's salt tells again,
+    and a place or ""."""
+
+    day: int
+    goods_id: int
+    reader: bytes
+    place: str
+
+
 def is_scan(user_agent: str, purpose: str, destination: str) -> bool:
     """Whether a request is a reader's, as far as its headers tell: no robot, no preview of a link, no page loaded in
     advance (``purpose``: Sec-Purpose or Purpose), nothing that a script fetches (``destination``: Sec-Fetch-Dest)."""

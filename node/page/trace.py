@@ -17,8 +17,10 @@ from starlette.responses import Response
 from node.domain.trace import Trace
 from node.errors import IndexUnavailable, VTraceError
 from node.flow.query import Query
+from node.flow.scans import Scans
 from node.page import text as texts
 from node.page.assets import Assets, takes_gzip
+from node.page.counting import Visitors, note
 from node.page.language import language_of
 from node.page.parts import Place
 from node.page.times import BlockTimes
@@ -55,8 +57,10 @@ log = logging.getLogger(__name__)
 class TraceEndpoint:
     """Shows goods to whoever has their number."""
 
-    def __init__(self, query: Query, times: BlockTimes, place: Place) -> None:
+    def __init__(self, query: Query, scans: Scans, visitors: Visitors, times: BlockTimes, place: Place) -> None:
         self._query = query
+        self._scans = scans
+        self._visitors = visitors
         self._times = times
         self._place = place
         self.assets = Assets()
@@ -71,7 +75,7 @@ class TraceEndpoint:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._bodies: OrderedDict[tuple[str, int], tuple[tuple[Trace, dict[int, int]], bytes]] = OrderedDict()
+        self._bodies: OrderedDict[tuple[str, int], tuple[tuple[Trace, dict[int, int], bool], bytes]] = OrderedDict()
         self._lock = Lock()
         self._page, self._notice = (templates.get_template(name) for name in ("trace.html", "notice.html"))
 
@@ -88,6 +92,7 @@ class TraceEndpoint:
         except IndexUnavailable as fault:
             log.warning("a page can't be made now: %s", fault)
             return self._refusal(language, 503, "busy_title", "busy")
+        note(self._scans, self._visitors, request, int(number))
         headers = HEADERS | {"Content-Language": language}
         if takes_gzip(request.headers.get("accept-encoding", "")):
             headers["Content-Encoding"] = "gzip"
@@ -113,12 +118,13 @@ class TraceEndpoint:
 
     def _made(self, language: str, trace: Trace) -> bytes:
         """The page, packed by gzip."""
-        key, now = (language, trace.goods.id), (trace, self._times.known(trace.placed))
+        is_hinted = self._scans.is_hinted(trace.goods.id)
+        key, now = (language, trace.goods.id), (trace, self._times.known(trace.placed), is_hinted)
         with self._lock:
             before, body = self._bodies.get(key, (None, b""))
         if before == now:
             return body
-        page = page_of(language, *now, self._place)
+        page = page_of(language, *now[:2], self._place, is_hinted=is_hinted)
         text = self._page.render(page=page, place=self._place, **self._common(language)).encode()
         made = gzip.compress(text, GZIP_LEVEL, mtime=0)
         with self._lock:
