@@ -28,7 +28,7 @@ SIZE_MIN, SIZE_MAX = 0.1, 0.5
 
 _PLACE = re.compile(rf"[A-Za-z0-9-]{{1,{PLACE_LENGTH_MAX}}}", re.ASCII)
 _MACHINES = re.compile(
-    r"bot\b|bot/|crawl|spider|slurp|preview|facebookexternalhit|whatsapp/|skypeuripreview|embedly|headless|"
+    r"(?<!cu)bot\b|crawl|spider|slurp|preview|facebookexternalhit|whatsapp/|skypeuripreview|embedly|headless|"
     r"^(?:curl|wget|python|go-http|java|okhttp|libwww|apache-httpclient|node|axios|ruby|php|httpie|ab)\b",
     re.ASCII | re.IGNORECASE,
 )
