@@ -38,13 +38,14 @@ _ALERTS = (
 def add(scans: Mapping[Scan, int], readers_max: int) -> int:
     """Count scans, of which each stands with its number; answers how many readers are new.
 
-    From ``readers_max`` new ones on only scans are counted: who is new can't be told any more.
+    From ``readers_max`` new ones on only scans are counted: who is new can't be told any more. A place belongs to the
+    reader's first scan of the day, so that there are never more rows than readers and goods.
     """
     new = 0
     for scan, number in scans.items():
         is_new = new < readers_max and t.run(_SEEN, scan.goods_id, scan.reader).rowcount == 1
         new += is_new
-        t.run(_COUNT, scan.goods_id, scan.day, scan.place, number, int(is_new))
+        t.run(_COUNT, scan.goods_id, scan.day, scan.place if is_new else "", number, int(is_new))
     return new
 
 

@@ -17,7 +17,7 @@ from tests.support.node import RunningNode, eventually, running
 from tests.support.scanning import alerts, read
 
 HINT = ".notice.hint"
-SAID = {"en": "Scanned more often than others of its batch", "zh": "扫描次数高于同批其他货品"}
+SAID = {"en": "Scanned more often than others of its batch", "zh": "扫描人数高于同批其他货品"}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_the_hint_is_there_for_everybody(
 
 LIES = {
     "hidden in the data": lambda text: with_data(text, lambda data: data.update(hinted=False)),
-    "told otherwise": lambda text: text.replace("That is often harmless", "These goods are stolen"),
+    "told otherwise": lambda text: text.replace("Often that is harmless", "These goods are stolen"),
 }
 
 

@@ -31,7 +31,9 @@ def test_places_are_counted_where_they_are_known(store: Store) -> None:
     with store.write():
         seen = [_scan(1, b"a", place="CN"), _scan(1, b"b", place="CN"), _scan(1, b"c"), _scan(1, b"d", 11, "DE")]
         scans.add(dict.fromkeys(seen, 1), 100)
-    assert scans.counts(1, 0) == [Counts(1, 4, 4, 2)]
+        scans.add({_scan(1, b"a", place=f"X{number}"): 1 for number in range(50)}, 100)
+        assert tables.Scan.select().count() == 3
+    assert scans.counts(1, 0) == [Counts(1, 54, 4, 2)]
     assert scans.counts(1, 11) == [Counts(1, 1, 1, 1)]
 
 
