@@ -39,6 +39,7 @@ class _Maker:
         self._times = times
         self._place = place
         self._is_hinted = is_hinted
+        self._known: dict[str, Who] = {}
         self._members = [members_of(circ.form) for circ in trace.circs]
         self._product = _product_of(trace.circs[0], self._members[0]) if trace.circs else None
 
@@ -69,6 +70,11 @@ class _Maker:
         return say(self._language, label, **values)
 
     def _who(self, username: str) -> Who:
+        if username not in self._known:
+            self._known[username] = self._named_by(username)
+        return self._known[username]
+
+    def _named_by(self, username: str) -> Who:
         org = clean(self._product["org"]) if self._product else ""
         if org and username == self._trace.circs[0].operator:
             return Who(org, clean(username), own=False)
@@ -146,7 +152,7 @@ class _Maker:
         circ, members = self._trace.circs[index], self._members[index]
         alarm = alarm_of(circ.circ_type, members)
         alarm_label = {Alarm.PASS: "pass", Alarm.FAIL: "failed", Alarm.RECALL: "recall", Alarm.LIFTED: "lifted"}
-        cids = _cids_in(members)
+        cids = _cids_in(circ.form, members)
         is_product = index == 0 and self._product is not None
         return Entry(
             number=index,
@@ -262,6 +268,8 @@ def _about(language: str, description: str) -> Tree | None:
     return clean(description) or None
 
 
-def _cids_in(members: dict[str, Any] | None) -> list[str]:
+def _cids_in(form: bytes, members: dict[str, Any] | None) -> list[str]:
     """The files that a form names, in the order of its members, each once."""
+    if b"ipfs" not in form and b"\\u" not in form:
+        return []
     return list(dict.fromkeys(match[1] for each in texts_in(members) for match in _ADDRESS.finditer(each)))
