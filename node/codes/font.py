@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 ELLIPSIS = "…"
 _MEASURED_AT = 1_000
 _INK = 128
+
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells every step of making a font smaller
 
 
 class NoGlyph(ValueError):

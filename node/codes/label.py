@@ -79,7 +79,7 @@ def text_of(batch: Batch, font: Font) -> Text:
         (f"生产 Produced {day:%Y-%m-%d}", 6.5, 1, GAP),
         (f"批次 Batch {batch.serial_id}", 6.5, 1, 0.0),
         *([(f"({GTIN}) {batch.gtin}", 6.5, 1, 0.0)] if batch.gtin else []),
-        ("货品 Goods", 8.0, 1, 0.0),
+        ("货品 Goods", 7.5, 1, 0.0),
     )
     for text, points, count, gap in parts:
         y += gap
