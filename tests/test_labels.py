@@ -195,13 +195,20 @@ def test_too_many_labels_are_told_and_not_cut(
         command._check(found, serial, "")
 
 
-def test_a_node_that_lists_in_circles_is_not_followed() -> None:
-    class Circling:
-        def call(self, *_: Any) -> Any:
-            return wire.ListLabelsResponse(total=9, labels=[wire.Label(goods_id=3, address="x")])
+def test_a_node_that_lists_nonsense_is_not_followed() -> None:
+    class Lying:
+        def __init__(self, **fields: Any) -> None:
+            self._answer = wire.ListLabelsResponse(total=9, **fields)
 
-    with pytest.raises(NotUnderstood):
-        labels_client.list_labels(Circling(), "", 1, range(1, 9), 100, lambda *_: None)  # type: ignore[arg-type]
+        def call(self, *_: Any) -> Any:
+            return self._answer
+
+    label, last = wire.Label(goods_id=3, address="x"), wire.Label(goods_id=2**31 - 1, address="x")
+    for lying in (Lying(labels=[label]), Lying(labels=[label, label]), Lying(product_time={"seconds": 2**60})):
+        with pytest.raises(NotUnderstood):
+            labels_client.list_labels(lying, "", 1, range(1, 2**31), 100, lambda *_: None)  # type: ignore[arg-type]
+    found = labels_client.list_labels(Lying(labels=[last]), "", 1, range(1, 2**31), 100, lambda *_: None)  # type: ignore[arg-type]
+    assert found.labels == ((2**31 - 1, "x"),)
 
 
 def test_a_kill_in_the_middle_leaves_the_older_file(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from node.api.client import NodeClient, NotUnderstood
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 ROWS = 1_000
+TIME_MIN, TIME_MAX = -62_135_596_800, 253_402_214_400
+"""Seconds since 1970 of the years 1 to 9999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,14 @@ def list_labels(
         ids = [goods_id for goods_id, _ in rows]
         if ids != sorted(set(ids)) or (ids and ids[0] < first):
             raise NotUnderstood("ListLabels: goods that were not asked for, or out of order")
+        when = answer.product_time.seconds
+        if not TIME_MIN <= when <= TIME_MAX:
+            raise NotUnderstood(f"ListLabels: produced {when} seconds after 1970")
         within = [row for row in rows if row[0] in goods]
         total = len(found) + (answer.total if len(within) == len(rows) else len(within))
         found += within
         tell(len(found), min(total, total_max))
-        if len(found) >= min(total, total_max) or not within:
-            when = answer.product_time.seconds * 1_000_000
-            return ListedLabels(answer.class_name, answer.org_name, when, answer.gtin, total, tuple(found))
+        if len(found) >= min(total, total_max) or not within or ids[-1] + 1 not in goods:
+            made = (answer.class_name, answer.org_name, when * 1_000_000, answer.gtin)
+            return ListedLabels(*made, total, tuple(found))
         first = ids[-1] + 1

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from node.codes.label import Batch, Label
 
 FORMATS = ("pdf", "svg", "zpl")
-LABELS_MAX = 100_000
+LABELS_MAX = 50_000
 ID_MAX = 2**31 - 1
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::")
 
