@@ -15,6 +15,7 @@ import zxingcpp
 from PIL import Image
 
 from node.page.digital_link import LINK_TYPES
+from tests.page.browser import reading, verdict
 from tests.support import people
 from tests.support.node import RunningNode
 
@@ -132,6 +133,19 @@ def test_codes_of_goods_that_are_not_there(scene: Scene, path: str, said: str) -
     answer = scene.http.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert said in answer.text
+
+
+def test_a_phone_that_follows_a_link_still_knows_the_label_s_contract(browser: Any, scene: Scene) -> None:
+    people.settled(scene.node.client, scene.coded)
+    label = _read(scene.http.get(f"/t/{scene.coded}/qr.png").content)
+    other = label[:-40] + "00" * 20
+    with reading(browser) as page:
+        assert verdict(page, label) == ("checked", [])
+        assert page.url.startswith(f"{scene.base}/t/{scene.coded}#c=")
+    with reading(browser) as page:
+        state, differences = verdict(page, other)
+        assert (state, len(differences)) == ("differs", 1)
+        assert "contract" in differences[0]
 
 
 @pytest.mark.parametrize("gtin", [GTIN, SHORT])
