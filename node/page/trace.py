@@ -6,11 +6,9 @@ import gzip
 import logging
 from collections import OrderedDict
 from functools import partial
-from pathlib import Path
 from threading import Lock
 
 from anyio import CapacityLimiter, move_on_after, to_thread
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,6 +21,7 @@ from node.page.assets import Assets, takes_gzip
 from node.page.counting import Visitors, note
 from node.page.language import language_of
 from node.page.parts import Place
+from node.page.rendering import environment
 from node.page.times import BlockTimes
 from node.page.view import page_of
 
@@ -68,13 +67,7 @@ class TraceEndpoint:
         # the threads that pages need.
         self._threads = CapacityLimiter(THREADS)
         self._chain_threads = CapacityLimiter(1)
-        templates = Environment(
-            loader=FileSystemLoader(Path(__file__).parent / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        templates = environment()
         self._bodies: OrderedDict[tuple[str, int], tuple[tuple[Trace, dict[int, int], bool], bytes]] = OrderedDict()
         self._lock = Lock()
         self._page, self._notice = (templates.get_template(name) for name in ("trace.html", "notice.html"))

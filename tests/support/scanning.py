@@ -11,7 +11,6 @@ import httpx
 from node.wire.vtrace.v1 import scans_pb2 as wire
 from tests.support.wire_client import Refusal, WireClient
 
-SCANS_RPC = "ListScanAlerts"
 PHONE = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/130.0 Mobile Safari/537.36"
 TIMEOUT_SECONDS = 30
 
@@ -20,7 +19,7 @@ def alerts(client: WireClient, offset: int = 0, limit: int = 0) -> list[Any]:
     """What ListScanAlerts answers; raises Refusal."""
     with grpc.insecure_channel(client.address) as channel:
         call = channel.unary_unary(
-            f"/vtrace.v1.VTraceScans/{SCANS_RPC}",
+            "/vtrace.v1.VTraceScans/ListScanAlerts",
             request_serializer=wire.ListScanAlertsRequest.SerializeToString,
             response_deserializer=wire.ListScanAlertsResponse.FromString,
         )
