@@ -110,16 +110,14 @@ class Scans:
                     scans.forget_days(day - KEPT_DAYS + 1, ROWS_MAX)
                     readers = 0
                 readers += scans.add(waiting - before, READERS_MAX - readers)
+                is_new_day = day > self._day_written
+                touched = scans.serials_scanned() if is_new_day else scans.serials_of({one.goods_id for one in waiting})
         except BaseException:
             with self._lock:  # so many wait at most twice
                 self._waiting.update(waiting)
             raise
-        self._readers = readers
-        if day > self._day_written:
-            with self._store.read():
-                self._to_judge = scans.serials_scanned()
-            self._day_written = day
-        self._to_judge |= scans.serials_of({scan.goods_id for scan in waiting})
+        self._readers, self._day_written = readers, day
+        self._to_judge |= touched
 
     def judge(self) -> None:
         """Look at the serials that were scanned since the last time; all of them on a new day."""
@@ -150,4 +148,5 @@ class Scans:
         offset, limit = limits.page(offset, limit)
         if caller.org_id is None:
             raise denied("the caller belongs to no org: verify one (OrgAuth) or join one", Reason.PERMISSION_DENY)
-        return scans.alerts(caller.org_id, offset, limit)
+        with self._store.read():
+            return scans.alerts(caller.org_id, offset, limit)
