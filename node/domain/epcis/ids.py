@@ -111,3 +111,64 @@ def _checked(epc: str, gtin: str) -> str:
     if check_digit(gtin[:-1]) != gtin[-1]:
         raise ValueError(f"{shown(epc)}: GTIN {gtin}: check digit {gtin[-1]}, want {check_digit(gtin[:-1])}")
     return gtin
+
+
+_URNS: dict[str, tuple[str, int]] = {
+    "id:sgtin": ("01", 13),
+    "class:lgtin": ("01", 13),
+    "id:sgln": ("414", 12),
+    "id:pgln": ("417", 12),
+    "id:sscc": ("00", 17),
+}
+"""EPC URNs whose key follows from company prefix and reference: its application identifier, and its length without the
+check digit."""
+_INDICATED = ("id:sgtin", "class:lgtin", "id:sscc")
+"""Their reference begins with the digit that the key begins with."""
+_NEXT = {"id:sgtin": "21", "class:lgtin": "10", "id:sgln": "254"}
+_URN = re.compile(r"urn:epc:((?:id|class):[a-z]+):([0-9]{6,12})\.([0-9]*)(?:\.(\S+))?")
+_NAMES = {
+    "gtin": "01",
+    "gln": "414",
+    "party": "417",
+    "sscc": "00",
+    "cpv": "22",
+    "lot": "10",
+    "ser": "21",
+}
+_QUALIFIERS = {"01": ("21", "235", "10"), "414": ("254",), "417": (), "00": ()}
+"""A key → what may qualify it, the finest first."""
+_ENCODED = str.maketrans({character: f"%{ord(character):02X}" for character in "!()*+,:"})
+
+
+def canonical(uri: str) -> str:
+    """A URI as an event's hash has it: EPC URNs and GS1 Digital Link URIs of GTIN, GLN and SSCC as the canonical
+    Digital Link URI with its finest part alone; any other text as it is."""
+    urn = _URN.fullmatch(uri)
+    if urn:
+        return _of_urn(urn) or uri
+    return _of_link(uri) or uri
+
+
+def _of_urn(urn: re.Match[str]) -> str | None:
+    scheme, company, reference, rest = urn.groups()
+    if scheme not in _URNS or len(company) + len(reference) != _URNS[scheme][1]:
+        return None
+    key = reference[0] + company + reference[1:] if scheme in _INDICATED and reference else company + reference
+    link = f"{DIGITAL_LINK}/{_URNS[scheme][0]}/{key}{check_digit(key)}"
+    if scheme in _NEXT and rest is not None:
+        return link if scheme == "id:sgln" and rest == "0" else f"{link}/{_NEXT[scheme]}/{rest.translate(_ENCODED)}"
+    return link if rest is None and scheme not in _NEXT else None
+
+
+def _of_link(uri: str) -> str | None:
+    if not uri.startswith(("http://", "https://")):
+        return None
+    parts = [_NAMES.get(part, part) for part in re.split(r"[?#]", uri)[0].split("/")[3:]]
+    for place, part in enumerate(parts[:-1]):
+        if part not in _QUALIFIERS or not re.fullmatch(r"[0-9]{8,18}", parts[place + 1]):
+            continue
+        key = parts[place + 1].zfill(14) if part == "01" else parts[place + 1]
+        said = dict(zip(parts[place + 2 :: 2], parts[place + 3 :: 2], strict=False))
+        finest = next((name for name in _QUALIFIERS[part] if name in said), None)
+        return f"{DIGITAL_LINK}/{part}/{key}" + (f"/{finest}/{said[finest]}" if finest else "")
+    return None
