@@ -18,11 +18,16 @@ from node.domain.epcis.vocabulary import CBV, PARTIES, STATES, STEPS, TRANSACTIO
 
 VERSION = "CBV2.0"
 
-_ORDER = (
+
+def _names(text: str) -> list[str]:
+    return text.split()
+
+
+_ORDER = _names(
     "eventTime eventTimeZoneOffset certificationInfo epcList parentID inputEPCList childEPCs quantityList "
     "childQuantityList inputQuantityList outputEPCList outputQuantityList action transformationID bizStep disposition "
     "persistentDisposition readPoint bizLocation bizTransactionList sourceList destinationList sensorElementList ilmd"
-).split()
+)
 _ITEMS = {
     "epcList": "epc",
     "inputEPCList": "epc",
@@ -113,7 +118,7 @@ def _item(name: str, value: Any, known: Mapping[str, str]) -> str:
 
 def _inner(name: str, value: Mapping[str, Any], known: Mapping[str, str]) -> str:
     """The fields of a field: those of the standard in its order, then the extensions."""
-    order = _WITHIN.get(name, "").split()
+    order = _names(_WITHIN.get(name, ""))
     others = {key: each for key, each in value.items() if key not in order and key not in _IGNORED}
     return "".join(_field(name, key, value[key], known) for key in order if key in value) + _extensions(others, known)
 

@@ -1,9 +1,9 @@
 """Goods as EPC URIs, and EPC URIs as goods.
 
-With a GTIN the EPC is the canonical GS1 Digital Link URI ``https://id.gs1.org/01/{gtin14}/21/{goods_id}``, without one
-the private URN ``urn:vtrace:{chain_id}:{contract}:obj:{goods_id}``. Neither has an address of the node in it: the EPC is
-part of every event's hash, and must be the same whichever name the node is reached by. The ``base`` of the functions
-below is the private URN's beginning, ``urn:vtrace:{chain_id}:{contract}``.
+With a GTIN the EPC is the canonical GS1 Digital Link URI ``https://id.gs1.org/01/{gtin14}/21/{goods_id}``, without
+one the private URN ``urn:vtrace:{chain_id}:{contract}:obj:{goods_id}``. Neither has an address of the node in it: the
+EPC is part of every event's hash, and must be the same whichever name the node is reached by. The ``base`` of the
+functions below is the private URN's beginning, ``urn:vtrace:{chain_id}:{contract}``.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A circ as an event of EPCIS 2.0. Every event is an ObjectEvent, and follows from the circ alone: asked again it is the
-same, with the same hash, whichever node is asked and however the chain forked meanwhile.
+"""A circ as an event of EPCIS 2.0. Every event is an ObjectEvent, and follows from the circ alone: asked again it is
+the same, with the same hash, whichever node is asked and however the chain forked meanwhile.
 
 What a form says in EPCIS's own words is taken over where it is well-formed: ``eventTime`` with ``eventTimeZoneOffset``,
 ``bizStep``, ``disposition``, ``readPoint``, ``bizLocation``, ``bizTransactionList``, ``sourceList``,
