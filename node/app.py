@@ -14,6 +14,7 @@ from node.api.auth import Tokens
 from node.api.circs import Circs
 from node.api.custody import Custody
 from node.api.dispatch import all_rpcs
+from node.api.epcis_capture import CaptureApi
 from node.api.files import FilesServicer
 from node.api.http import HttpApi
 from node.api.models import Models
@@ -27,10 +28,12 @@ from node.chain.web3signer import Web3Signer
 from node.chain.websocket import WebSocketRpc
 from node.clock import Clock, now_micros
 from node.config import EMBEDDED, Config
+from node.domain.epcis.ids import base_of
 from node.errors import SetupError
 from node.flow.accounts import Accounts
 from node.flow.actors import Actors
 from node.flow.bump import Bumper
+from node.flow.capture import Captures
 from node.flow.confirm import Confirmer
 from node.flow.files import Files
 from node.flow.goods import Products
@@ -227,10 +230,12 @@ class Node:
         trace = TraceEndpoint(query, BlockTimes(chain), Place(self._ledger.chain_id, self._ledger.contract, offered))
         once = Once(self._store, seal, clock, submitted)
         rpcs = all_rpcs(servicers, tokens, once)
+        base = base_of(self._ledger.chain_id, self._ledger.contract)
+        self._capture_api = CaptureApi(Captures(self._store, recorder, once, clock, submitted), tokens, base)
         server = Server(self._config.grpc, rpcs)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:
-            return server, Site(self._config.http, endpoint, files, trace, self._http_api)
+            return server, Site(self._config.http, endpoint, files, trace, self._http_api, self._capture_api)
         except SetupError:
             server.stop(0)
             raise
@@ -258,6 +263,7 @@ class Node:
         self._server.stop(GRACE_SECONDS)
         self._site.stop()
         self._http_api.stop(GRACE_SECONDS)
+        self._capture_api.stop(GRACE_SECONDS)
         for worker in self._workers:
             if not worker.stop(GRACE_SECONDS):
                 log.warning("a worker did not end in time; what it had to do is done at the next start")

@@ -19,7 +19,7 @@ from node.domain.epcis.parties import Party
 from node.domain.epcis.read import Captured
 from node.domain.model import CircType
 from node.domain.records import User
-from node.errors import Reason, Status, VTraceError
+from node.errors import Reason, Status, VTraceError, invalid
 from node.flow.callers import fresh
 from node.flow.once import KeyedCall, Once
 from node.flow.record import Recorder, check_parties
@@ -116,10 +116,11 @@ class Captures:
         for event in events:
             digest = _digest(event.hash)
             trans_ids = captures.standing(caller.id, digest)
-            if trans_ids:
-                duplicates.append(_entry(event, trans_ids))
-                continue
             try:
+                trans_ids = trans_ids or _already(caller, event)
+                if trans_ids:
+                    duplicates.append(_entry(event, trans_ids))
+                    continue
                 trans_ids = self._record(caller, event, may_record)
             except VTraceError as fault:
                 if fault.status not in OF_THE_EVENT:
@@ -134,7 +135,8 @@ class Captures:
 
     def _record(self, caller: User, event: Captured, may_record: MayRecord) -> list[str]:
         may_record(caller, event.circ_type)
-        check_parties(caller, origin=_username(event.source), operator="")
+        for party in event.parties:
+            check_parties(caller, origin=_username(party), operator="")
         ids = sorted(epc.goods_id for epc in event.epcs)
         made = self._recorder.enrol(caller, event.circ_type, ids, _username(event.to), event.form)
         return [each.trans_id for each in made]
@@ -145,6 +147,16 @@ class Captures:
         job = Job(secrets.token_hex(16), begun, now, success, outcome)
         captures.add_job(job.capture_id, caller.id, begun, now, success, _json(outcome))
         return job
+
+
+def _already(caller: User, event: Captured) -> list[str]:
+    """The circ that an event says it is, if this node has it; INVALID_ARGUMENT if it is another one."""
+    found = captures.recorded_as(event.trans_id) if event.trans_id else None
+    if event.trans_id is None or found is None:
+        return []
+    if found != (caller.id, event.circ_type, frozenset(epc.goods_id for epc in event.epcs)):
+        raise invalid("vtrace:trans_id", event.trans_id, "that of the caller's own circ of these very goods, or none")
+    return [event.trans_id]
 
 
 def _check_goods(events: Sequence[Captured]) -> None:

@@ -26,9 +26,18 @@ STOP_SECONDS = 3
 
 
 class Site:
-    """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own; ``api`` is the protocol."""
+    """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own; ``api`` is the protocol,
+    ``capture`` takes events."""
 
-    def __init__(self, address: str, rpc: RpcEndpoint | None, files: Files, trace: TraceEndpoint, api: ASGIApp) -> None:
+    def __init__(
+        self,
+        address: str,
+        rpc: RpcEndpoint | None,
+        files: Files,
+        trace: TraceEndpoint,
+        api: ASGIApp,
+        capture: ASGIApp,
+    ) -> None:
         host, port = host_and_port("--http", address)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -44,6 +53,8 @@ class Site:
             Route("/static/{version}/{name}", trace.assets.answer, methods=["GET"]),
             Mount("/api", api),
             Route("/openapi.json", api),
+            Route("/epcis/capture", capture),
+            Route("/epcis/capture/{capture_id}", capture),
             *docs.routes(),
         ]
         if rpc is not None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from node.domain.model import CircStatus
+from node.domain.model import CircStatus, CircType
 from node.store import tables as t
 
 
@@ -52,6 +52,21 @@ def standing(user_id: int, event_hash: bytes) -> list[str]:
         *(user_id, event_hash, CircStatus.FAILED.value),
     )
     return [str(trans_id) for (trans_id,) in rows]
+
+
+def recorded_as(trans_id: str) -> tuple[int, CircType, frozenset[int]] | None:
+    """The user, kind and goods of the circ that a transaction carries; None if there is none, or it failed."""
+    rows = t.run(
+        "SELECT circ.id, user_id, circ_type FROM outbox JOIN circ ON circ.outbox_id = outbox.id "
+        "JOIN actor ON actor.id = operator_id WHERE tx_hash = ? AND status <> ?",
+        *(trans_id, CircStatus.FAILED.value),
+    )
+    found = rows.fetchone()
+    if found is None:
+        return None
+    circ_id, user_id, circ_type = found
+    goods = t.run("SELECT goods_id FROM circ_goods WHERE circ_id = ?", circ_id)
+    return int(user_id), CircType(circ_type), frozenset(goods_id for (goods_id,) in goods)
 
 
 def add_event(user_id: int, event_hash: bytes, trans_ids: Iterable[str]) -> None:

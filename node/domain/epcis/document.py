@@ -74,7 +74,7 @@ def events_of(value: Any) -> list[Given]:
     if not isinstance(value, dict):
         raise _refused(told(value), f"an object: an {DOCUMENT}, or an event")
     kind = value.get("type")
-    if kind not in _KNOWN:
+    if not isinstance(kind, str) or kind not in _KNOWN:
         return [Given(0, value, tuple(_contexts(value.get(CONTEXT), None, faults)))]
     for name in value.keys() - _ENVELOPE - _KNOWN[kind]:
         if ":" not in name:

@@ -6,6 +6,9 @@
 | OBSERVE | inspecting, sampling, sensor_reporting | exam |
 | OBSERVE | shipping, to a possessing_party that is a user of this node | transfer to it |
 | OBSERVE | any other, or none | process |
+
+An event that this or another node told says it outright, as ``vtrace:circ_type``; then ``vtrace:operator`` and
+``vtrace:trans_id`` must fit as well.
 """
 
 from __future__ import annotations
@@ -21,7 +24,16 @@ from node.domain.epcis.faults import Faults, TooLarge
 from node.domain.epcis.hash import event_hash
 from node.domain.epcis.ids import Epc, goods_of
 from node.domain.epcis.parties import Party, party_named
-from node.domain.epcis.vocabulary import EVENT_TYPES, OBJECT_EVENT, PARTIES, STATES, STEPS, TRANSACTIONS, Words
+from node.domain.epcis.vocabulary import (
+    EVENT_TYPES,
+    EXTENSION,
+    OBJECT_EVENT,
+    PARTIES,
+    STATES,
+    STEPS,
+    TRANSACTIONS,
+    Words,
+)
 from node.domain.form import FORM_BYTES_MAX, canonical_json, form_fault
 from node.domain.limits import GOODS_PER_CALL_MAX
 from node.domain.model import CircType
@@ -29,21 +41,27 @@ from node.errors import shown
 
 EXAMS = frozenset({"inspecting", "sampling", "sensor_reporting"})
 POSSESSION = "possessing_party"
+_KINDS = {kind.name.lower(): kind for kind in CircType}
+_TRANS_ID = re.compile(r"0x[0-9a-f]{64}")
 _HASH_ID = re.compile(r"ni:///sha-256;([0-9A-Fa-f]{64})\?ver=CBV2\.0")
 _HASH_SCHEME = "ni:///sha-256;"
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """An event that may become a circ: its kind and goods, from and to whom. ``hash`` is its eventID by the CBV."""
+    """An event that may become a circ, of a kind, of goods, and to whom. ``parties`` must all be its operator.
+
+    ``hash`` is its eventID by the CBV, ``trans_id`` that of the circ which it says it is already.
+    """
 
     index: int
     circ_type: CircType
     epcs: tuple[Epc, ...]
-    source: Party | None
+    parties: tuple[Party, ...]
     to: Party | None
     form: bytes
     hash: str
+    trans_id: str | None = None
 
 
 def read(given: Sequence[Given], base: str) -> list[Captured]:
@@ -91,10 +109,15 @@ def _one(given: Given, base: str, faults: Faults) -> Captured | None:
     if faults.total > before:
         return None
     event = plain(event)
+    own = _own(event, given)
     epcs = _epcs(event, index, base, faults)
     source = _party(event, "sourceList", "source", index, base, faults)
+    operator = _operator(own.get("operator"), index, base, faults)
     to = _party(event, "destinationList", "destination", index, base, faults)
-    circ_type = _circ_type(event, to, index, faults)
+    circ_type = _circ_type(event, own.get("circ_type"), to, index, faults)
+    trans_id = own.get("trans_id")
+    if trans_id is not None and not (isinstance(trans_id, str) and _TRANS_ID.fullmatch(trans_id)):
+        faults.add(index, "vtrace:trans_id", trans_id, "0x and 64 hex digits")
     form = _form(given, index, faults)
     if faults.total > before:
         return None
@@ -106,14 +129,32 @@ def _one(given: Given, base: str, faults: Faults) -> Captured | None:
     if not _is_own_hash(event.get("eventID"), made):
         faults.add(index, "eventID", event["eventID"], f"none, one that is no hash, or the event's own hash {made}")
         return None
-    return Captured(index, circ_type, epcs, source, to if circ_type is CircType.TRANSFER else None, form, made)
+    if circ_type is not CircType.TRANSFER:
+        source = to = None  # who had the goods before is not for a receiving event's operator to be
+    parties = tuple(party for party in (source, operator) if party is not None)
+    return Captured(index, circ_type, epcs, parties, to, form, made, trans_id)
 
 
-def _circ_type(event: dict[str, Any], to: Party | None, index: int, faults: Faults) -> CircType:
-    step = event.get("bizStep")
-    if event["action"] == "ADD":
-        if step != "commissioning":
-            faults.add(index, "bizStep", step or "missing", "commissioning: with action ADD goods come into being")
+def _own(event: dict[str, Any], given: Given) -> dict[str, Any]:
+    """What an event says in this project's own namespace, by the local names."""
+    known = namespaces_of(given.contexts)
+    parts = ((name.partition(":"), value) for name, value in event.items())
+    return {local: value for (prefix, _, local), value in parts if known.get(prefix) == EXTENSION}
+
+
+def _circ_type(event: dict[str, Any], said: Any, to: Party | None, index: int, faults: Faults) -> CircType:
+    step, is_add = event.get("bizStep"), event["action"] == "ADD"
+    if said is not None:
+        kind = _KINDS.get(said) if isinstance(said, str) else None
+        if kind is None:
+            faults.add(index, "vtrace:circ_type", said, " or ".join(_KINDS))
+        if kind is CircType.TRANSFER and to is None:
+            faults.add(index, "destinationList", "no user of this node", f"a {POSSESSION} to transfer to")
+        return CircType.PROCESS if kind is None else kind
+    if is_add != (step == "commissioning"):
+        want = "commissioning, with which goods come into being" if is_add else "another, or action ADD"
+        faults.add(index, "bizStep", step or "missing", want)
+    if is_add:
         return CircType.PRODUCE
     if step in EXAMS:
         return CircType.EXAM
@@ -150,6 +191,19 @@ def _party(event: dict[str, Any], field: str, name: str, index: int, base: str, 
     if len(found) > 1:
         faults.add(index, field, f"{len(found)} users of this node", f"one {POSSESSION}")
     return found[0] if found else None
+
+
+def _operator(said: Any, index: int, base: str, faults: Faults) -> Party | None:
+    """The user that an event names as its operator."""
+    if said is None:
+        return None
+    try:
+        party = party_named(said, base) if isinstance(said, str) else None
+    except ValueError:
+        party = None
+    if party is None:
+        faults.add(index, "vtrace:operator", said, f"{base}:party:ACTOR")
+    return party
 
 
 def _form(given: Given, index: int, faults: Faults) -> bytes:
