@@ -75,7 +75,9 @@ def events_of(value: Any) -> list[Given]:
         raise _refused(told(value), f"an object: an {DOCUMENT}, or an event")
     kind = value.get("type")
     if not isinstance(kind, str) or kind not in _KNOWN:
-        return [Given(0, value, tuple(_contexts(value.get(CONTEXT), None, faults)))]
+        alone = Given(0, value, tuple(_contexts(value.get(CONTEXT), None, faults)))
+        faults.refuse_if_any()
+        return [alone]
     for name in value.keys() - _ENVELOPE - _KNOWN[kind]:
         if ":" not in name:
             faults.add(None, shown(name), "unknown", f"a field of {kind}")
@@ -140,8 +142,6 @@ def _contexts(given: Any, index: int | None, faults: Faults) -> list[Any]:
                     faults.add(index, f"{CONTEXT}.{name}", namespace, "the URI of a namespace")
         elif not isinstance(context, str):
             faults.add(index, CONTEXT, context, "a URI, an object, or an array of them")
-    if index is None:
-        faults.refuse_if_any()
     return contexts
 
 

@@ -18,6 +18,7 @@ _OFFSET = re.compile(r"[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00)")
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
 )
+_HASH = re.compile(r"ni:///[^\s/]{1,1000}", re.IGNORECASE)
 _UNIT = re.compile(r"[A-Z0-9]{2,3}")
 
 
@@ -154,7 +155,7 @@ _METADATA = _object(set(), True, **_TAKEN, startTime=_TIMES, endTime=_TIMES, biz
 _FIELDS: dict[str, Check] = {
     "@context": _context,
     "type": _text("ObjectEvent", lambda value: value == "ObjectEvent"),
-    "eventID": _URI,
+    "eventID": _text("a URI", lambda value: is_uri(value) or _HASH.fullmatch(value)),
     "eventTime": _TIMES,
     "eventTimeZoneOffset": _text("an offset such as +08:00", _OFFSET.fullmatch),
     "recordTime": _TIMES,
