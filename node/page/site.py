@@ -14,7 +14,8 @@ from starlette.types import ASGIApp
 from node.config import host_and_port
 from node.errors import SetupError
 from node.flow.files import Files
-from node.page import docs
+from node.page import docs, events
+from node.page.events import EventsEndpoint
 from node.page.files import FileEndpoint
 from node.page.rpc import RpcEndpoint
 from node.page.trace import TraceEndpoint
@@ -28,7 +29,15 @@ STOP_SECONDS = 3
 class Site:
     """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own; ``api`` is the protocol."""
 
-    def __init__(self, address: str, rpc: RpcEndpoint | None, files: Files, trace: TraceEndpoint, api: ASGIApp) -> None:
+    def __init__(
+        self,
+        address: str,
+        rpc: RpcEndpoint | None,
+        files: Files,
+        trace: TraceEndpoint,
+        api: ASGIApp,
+        epcis: EventsEndpoint,
+    ) -> None:
         host, port = host_and_port("--http", address)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -42,6 +51,7 @@ class Site:
             Route("/ipfs/{cid:path}", FileEndpoint(files).answer, methods=["GET", "HEAD"]),
             Route("/t/{goods_id}", trace.answer, methods=["GET"]),
             Route("/static/{version}/{name}", trace.assets.answer, methods=["GET"]),
+            Route(events.PATH, epcis.answer, methods=["GET", "HEAD", "OPTIONS"]),
             Mount("/api", api),
             Route("/openapi.json", api),
             *docs.routes(),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from node.domain.epcis.hash import utc_millis
+from node.domain.epcis.hash import is_moment, utc_millis
 from node.domain.epcis.vocabulary import ACTIONS, EVENT_TYPES, STATES, STEPS, Words, is_uri
 from node.errors import shown
 
@@ -18,6 +18,8 @@ PER_PAGE_DEFAULT = 30
 PER_PAGE_MAX = 1_000
 VALUES_MAX = 100
 PENDING = "vtrace:pending"
+NEVER = "~"
+"""Behind every time."""
 _TOKEN = re.compile(r"([0-9]{1,18})-([0-9a-f]{16})")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -31,15 +33,13 @@ class Query:
     """What is asked. Times are as events have them, in UTC to the millisecond.
 
     ``epcs`` has for each MATCH parameter the EPCs of which the event needs one; ``equal`` the values of which a field
-    needs one. ``after`` is the circ that the page before ended with, ``digest`` tells this query's pages from others'.
+    needs one; ``times`` the bounds by their parameters. ``after`` is the circ that the page before ended with, and
+    ``digest`` tells this query's pages from others'.
     """
 
     epcs: tuple[frozenset[str], ...] = ()
     equal: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    event_from: str = ""
-    event_until: str = ""
-    recorded_from: str = ""
-    recorded_until: str = ""
+    times: Mapping[str, str] = field(default_factory=dict)
     pending: bool = False
     per_page: int = PER_PAGE_DEFAULT
     after: int = 0
@@ -48,7 +48,7 @@ class Query:
     def takes(self, event: Mapping[str, Any]) -> bool:
         """Whether an event is in the answer, as far as EPCs and record times don't decide it."""
         at = event["eventTime"]
-        if at < self.event_from or (self.event_until and at >= self.event_until):
+        if not self.times.get("GE_eventTime", at) <= at < self.times.get("LT_eventTime", NEVER):
             return False
         return all(_text(event.get(name)) in wanted for name, wanted in self.equal.items())
 
@@ -58,8 +58,8 @@ class Query:
 
     def recorded_micros(self) -> tuple[int | None, int | None]:
         """The bounds of the time of record in microseconds since 1970, None where there is none."""
-        first, last = (_micros(text) if text else None for text in (self.recorded_from, self.recorded_until))
-        return first, last
+        first, last = (self.times.get(name) for name in ("GE_recordTime", "LT_recordTime"))
+        return _micros(first) if first else None, _micros(last) if last else None
 
 
 def parse(parameters: Iterable[tuple[str, str]]) -> Query:
@@ -137,18 +137,15 @@ def _uri(field_name: str) -> Callable[[Query, str, str], Query]:
     return take
 
 
-def _time(bound: str) -> Callable[[Query, str, str], Query]:
-    def take(query: Query, name: str, text: str) -> Query:
-        try:
-            # In an address + is a space.
-            at = utc_millis(text.replace(" ", "+"))
-        except (ValueError, OverflowError):
-            at = ""
-        if not at or not re.fullmatch(r"[^Zz+]{19,29}(?:Z|[+-][0-9]{2}:[0-9]{2})", text.replace(" ", "+")):
-            raise QueryFault(f"{name}: {shown(text)}, want a time with its zone, such as 2026-05-01T08:00:00.000Z")
-        return replace(query, **{bound: at})
-
-    return take
+def _time(query: Query, name: str, text: str) -> Query:
+    text = text.replace(" ", "+")  # what + is in an address
+    try:
+        at = utc_millis(text) if is_moment(text) else ""
+    except (ValueError, OverflowError):
+        at = ""
+    if not at:
+        raise QueryFault(f"{name}: {shown(text)}, want a time with its zone, such as 2026-05-01T08:00:00.000Z")
+    return replace(query, times={**query.times, name: at})
 
 
 def _per_page(query: Query, name: str, text: str) -> Query:
@@ -169,10 +166,10 @@ def _unchanged(query: Query, _name: str, _text: str) -> Query:
 
 _PARAMETERS: dict[str, Callable[[Query, str, str], Query]] = {
     "eventType": _among("type", EVENT_TYPES),
-    "GE_eventTime": _time("event_from"),
-    "LT_eventTime": _time("event_until"),
-    "GE_recordTime": _time("recorded_from"),
-    "LT_recordTime": _time("recorded_until"),
+    "GE_eventTime": _time,
+    "LT_eventTime": _time,
+    "GE_recordTime": _time,
+    "LT_recordTime": _time,
     "EQ_action": _among("action", ACTIONS),
     "EQ_bizStep": _word("bizStep", STEPS),
     "EQ_disposition": _word("disposition", STATES),
