@@ -35,6 +35,7 @@ from node.flow.actors import Actors
 from node.flow.bump import Bumper
 from node.flow.capture import Captures
 from node.flow.confirm import Confirmer
+from node.flow.events import Events
 from node.flow.files import Files
 from node.flow.goods import Products
 from node.flow.lanes import Lanes, open_lanes, open_remote_lanes
@@ -52,6 +53,7 @@ from node.flow.wallets import Wallets
 from node.flow.worker import Worker
 from node.models.catalogue import SHIPPED, Catalogue
 from node.opening import chain_of, claim_directory, key_in, open_files, open_store, when_reachable
+from node.page.events import EventsEndpoint
 from node.page.parts import Place
 from node.page.rpc import RpcEndpoint
 from node.page.site import RPC_PATH, Site
@@ -228,14 +230,17 @@ class Node:
         endpoint = RpcEndpoint(self._rpc, self._ledger.contract) if is_embedded else None
         offered = self._config.public_rpc or (RPC_PATH if is_embedded else "")
         trace = TraceEndpoint(query, BlockTimes(chain), Place(self._ledger.chain_id, self._ledger.contract, offered))
+        base = base_of(self._ledger.chain_id, self._ledger.contract)
+        events = Events(self._store, base, clock)
+        epcis = EventsEndpoint(events, tokens.caller, self._public_url)
         once = Once(self._store, seal, clock, submitted)
         rpcs = all_rpcs(servicers, tokens, once)
-        base = base_of(self._ledger.chain_id, self._ledger.contract)
         self._capture_api = CaptureApi(Captures(self._store, recorder, once, clock, submitted), tokens, base)
         server = Server(self._config.grpc, rpcs)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:
-            return server, Site(self._config.http, endpoint, files, trace, self._http_api, self._capture_api)
+            capture = self._capture_api
+            return server, Site(self._config.http, endpoint, files, trace, self._http_api, epcis, capture)
         except SetupError:
             server.stop(0)
             raise

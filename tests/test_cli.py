@@ -52,6 +52,7 @@ def test_every_command_is_there() -> None:
         ("files", "verify"),
         ("forms", "export"),
         ("reindex",),
+        ("epcis", "export"),
     }
 
 
@@ -89,6 +90,8 @@ SAMPLES = {
     "check": "1",
     "chain_id": "9",
     "late_blocks": "8",
+    "pending": "1",
+    "epcs": "urn:a:1 urn:a:2",
 }
 
 

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp
 from node.config import host_and_port
 from node.errors import SetupError
 from node.flow.files import Files
-from node.page import docs
+from node.page import docs, events
+from node.page.events import EventsEndpoint
 from node.page.files import FileEndpoint
 from node.page.rpc import RpcEndpoint
 from node.page.trace import TraceEndpoint
@@ -36,6 +37,7 @@ class Site:
         files: Files,
         trace: TraceEndpoint,
         api: ASGIApp,
+        epcis: EventsEndpoint,
         capture: ASGIApp,
     ) -> None:
         host, port = host_and_port("--http", address)
@@ -51,6 +53,7 @@ class Site:
             Route("/ipfs/{cid:path}", FileEndpoint(files).answer, methods=["GET", "HEAD"]),
             Route("/t/{goods_id}", trace.answer, methods=["GET"]),
             Route("/static/{version}/{name}", trace.assets.answer, methods=["GET"]),
+            Route(events.PATH, epcis.answer, methods=["GET", "HEAD", "OPTIONS"]),
             Mount("/api", api),
             Route("/openapi.json", api),
             Route("/epcis/capture", capture),

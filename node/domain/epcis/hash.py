@@ -78,7 +78,8 @@ _VOCABULARY: dict[tuple[str, str], Words] = {
 }
 _GS1 = "https://gs1.org/voc/"
 _KNOWN = {"cbv": CBV, "gs1": _GS1, "cbvmda": "urn:epcglobal:cbv:mda:", "epcis": "https://ref.gs1.org/epcis/"}
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_DAY, _CLOCK = r"[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
+_MOMENT = re.compile(rf"{_DAY}T{_CLOCK}(?:Z|[+-][0-9]{{2}}:[0-9]{{2}})")
 
 
 def event_hash(event: Mapping[str, Any], namespaces: Mapping[str, str]) -> str:
@@ -166,7 +167,12 @@ def _plain(value: Any) -> str:
     if isinstance(value, int | float):
         return str(int(value)) if value == int(value) else repr(value)
     text = str(value).strip()
-    return utc_millis(text) if _TIME.fullmatch(text) else canonical(text)
+    return utc_millis(text) if is_moment(text) else canonical(text)
+
+
+def is_moment(text: str) -> bool:
+    """Whether this is written as a time of RFC 3339, with its zone."""
+    return _MOMENT.fullmatch(text) is not None
 
 
 def utc_millis(text: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from node.domain.epcis.hash import event_hash, utc_millis
+from node.domain.epcis.hash import event_hash, is_moment, utc_millis
 from node.domain.epcis.ids import Item, epc_of, party_of
 from node.domain.epcis.vocabulary import (
     CONTEXT,
@@ -41,9 +41,6 @@ from node.domain.trace import Alarm, alarm_of, members_of
 LIST_LENGTH_MAX = 100
 """Transactions, sources and destinations that are taken from one form."""
 _OFFSET = re.compile(r"[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00)")
-_MOMENT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
-)
 
 Event = dict[str, Any]
 
@@ -122,7 +119,7 @@ def _times(circ: Recorded, said: Mapping[str, Any]) -> dict[str, str]:
     recorded = moment(circ.recorded_at)
     at, offset = said.get("eventTime"), said.get("eventTimeZoneOffset")
     happened, zone = recorded, "+00:00"
-    if isinstance(at, str) and isinstance(offset, str) and _OFFSET.fullmatch(offset) and _MOMENT.fullmatch(at):
+    if isinstance(at, str) and isinstance(offset, str) and _OFFSET.fullmatch(offset) and is_moment(at):
         try:
             happened, zone = utc_millis(at), offset
         except (ValueError, OverflowError):
@@ -201,7 +198,7 @@ def _ilmd(circ: Recorded) -> dict[str, Any]:
     except ValueError:
         return {}
     ilmd = {"cbvmda:lotNumber": str(serial.id)}
-    if _MOMENT.fullmatch(serial.product_time):
+    if is_moment(serial.product_time):
         ilmd["cbvmda:productionDate"] = serial.product_time[:10]
     return {"ilmd": ilmd}
 
