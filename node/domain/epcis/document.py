@@ -49,10 +49,10 @@ class Given:
     contexts: tuple[Any, ...]
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes, bytes_max: int = DOCUMENT_BYTES_MAX, members_max: int = MEMBERS_MAX) -> Any:
     """A JSON text (RFC 8259, UTF-8) as Python has it. Faulty where it is none, or would not come back as it was."""
-    if len(body) > DOCUMENT_BYTES_MAX:
-        raise TooLarge(f"{len(body)} bytes, want at most {DOCUMENT_BYTES_MAX}")
+    if len(body) > bytes_max:
+        raise TooLarge(f"{len(body)} bytes, want at most {bytes_max}")
     try:
         text = body.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_each_name_once, parse_float=_float, parse_constant=_no_constant)
@@ -64,11 +64,11 @@ def parse(body: bytes) -> Any:
         raise _refused(str(fault), "JSON with each name once in an object, and numbers that a double holds") from None
     except RecursionError:
         raise _refused("deeper", f"at most {DEPTH_MAX} levels of objects and arrays") from None
-    _hold_bounds(value)
+    _hold_bounds(value, members_max)
     return value
 
 
-def events_of(value: Any) -> list[Given]:
+def events_of(value: Any, events_max: int = EVENTS_MAX) -> list[Given]:
     """The events of a document, which must all be objects. Faulty for what is no document, TooLarge for too many."""
     faults = Faults()
     if not isinstance(value, dict):
@@ -93,8 +93,8 @@ def events_of(value: Any) -> list[Given]:
     if not isinstance(found, list) or not found:
         faults.add(None, at, found, "an array of one event or more")
         found = []
-    if len(found) > EVENTS_MAX:
-        raise TooLarge(f"{len(found)} events, want at most {EVENTS_MAX} in a document")
+    if len(found) > events_max:
+        raise TooLarge(f"{len(found)} events, want at most {events_max} in a document")
     given = []
     for index, event in enumerate(found):
         if isinstance(event, dict):
@@ -145,7 +145,7 @@ def _contexts(given: Any, index: int | None, faults: Faults) -> list[Any]:
     return contexts
 
 
-def _hold_bounds(value: Any) -> None:
+def _hold_bounds(value: Any, members_max: int) -> None:
     depth, members, level = 0, 0, [value]
     while level:
         inner = [one for one in level if isinstance(one, dict | list)]
@@ -153,8 +153,8 @@ def _hold_bounds(value: Any) -> None:
         members += sum(map(len, inner))
         if depth > DEPTH_MAX:
             raise _refused("deeper", f"at most {DEPTH_MAX} levels of objects and arrays")
-        if members > MEMBERS_MAX:
-            raise TooLarge(f"more than {MEMBERS_MAX} members and elements")
+        if members > members_max:
+            raise TooLarge(f"more than {members_max} members and elements")
         level = [each for one in inner for each in (one.values() if isinstance(one, dict) else one)]
 
 
