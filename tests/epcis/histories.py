@@ -1,4 +1,7 @@
-"""An index with random histories, made by the rules of custody: what a node has after some time, without a chain."""
+"""An index with random histories, made by the rules of custody: what a node has after some time, without a chain.
+
+No URI of the forms has a short number alone: epcis2.js 2.7.0 takes such for a date (``Date.parse``), and hashes that.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ STEPS = ("drying", "packing in bags", "Storage", "装箱", "装车", "roast", "s
 WORDS = ("packing", "urn:epcglobal:cbv:bizstep:storing", "cbv:BizStep-loading", "https://ref.gs1.org/cbv/BizStep-other")
 OTHER_WORDS = (
     "https://example.com/steps/roasting",
-    "urn:example:step:7",
+    "urn:example:step:toasting",
     "receiving",
     "destroying",
     "no such",
@@ -38,12 +41,12 @@ PLACES: tuple[Any, ...] = (
     {"id": "urn:epc:id:sgln:4012345.00005.12a"},
     "https://example.com/gln/4012345000054/254/7?x=1",
     "geo:47.506694,11.104301",
-    "http://warehouse.example/7",
+    "http://warehouse.example/north",
     "not a place",
     {"id": 7},
     [],
 )
-PARTIES = ("urn:epc:id:pgln:4012345.00005", "https://id.gs1.org/417/4012345000054", "https://example.com/org/7")
+PARTIES = ("urn:epc:id:pgln:4012345.00005", "https://id.gs1.org/417/4012345000054", "https://example.com/org/north")
 
 
 class World:
@@ -189,10 +192,10 @@ def form(choose: Random) -> bytes:
         "eventTime": ("2026-05-01T08:00:00+08:00", "2026-05-01T08:00:00.123456Z", "yesterday", "2026-13-01T08:00:00Z"),
         "eventTimeZoneOffset": ("+08:00", "-02:30", "8"),
         "bizTransactionList": (
-            [{"type": "po", "bizTransaction": "https://example.com/po/7"}],
+            [{"type": "po", "bizTransaction": "https://example.com/po/12345678"}],
             [{"type": "cbv:BTT-inv", "bizTransaction": "urn:epcglobal:cbv:bt:4012345000009:ASN1099"}] * 1
-            + [{"bizTransaction": "https://example.com/desadv/8", "type": "desadv"}],
-            [{"bizTransaction": "https://example.com/po/7"}],
+            + [{"bizTransaction": "https://example.com/desadv/12345679", "type": "desadv"}],
+            [{"bizTransaction": "https://example.com/po/12345678"}],
             [7],
         ),
         "sourceList": ([{"type": "owning_party", "source": choose.choice(PARTIES)}], "x"),
