@@ -178,4 +178,4 @@ def is_moment(text: str) -> bool:
 def utc_millis(text: str) -> str:
     """A time of RFC 3339 in UTC, cut to milliseconds; ValueError for a time that no calendar has."""
     when = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).astimezone(UTC)
-    return f"{when:%Y-%m-%dT%H:%M:%S}.{when.microsecond // 1000:03}Z"
+    return when.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -112,7 +112,8 @@ def head(document_type: str, now: int) -> dict[str, Any]:
 
 def moment(micros: int) -> str:
     """A time in microseconds since 1970 as events have it: in UTC, cut to milliseconds."""
-    return f"{datetime.fromtimestamp(micros // 1_000_000, UTC):%Y-%m-%dT%H:%M:%S}.{micros // 1000 % 1000:03}Z"
+    when = datetime.fromtimestamp(micros // 1_000_000, UTC).replace(microsecond=micros % 1_000_000, tzinfo=None)
+    return when.isoformat(timespec="milliseconds") + "Z"
 
 
 def _times(circ: Recorded, said: Mapping[str, Any]) -> dict[str, str]:
