@@ -136,6 +136,14 @@ def test_a_key_is_free_again_after_a_refusal(shop: Shop) -> None:
     assert refused.value.reason is Reason.CIRC_ALREADY_EXIST
 
 
+def test_who_keeps_its_own_key_is_told_how_to_record(shop: Shop) -> None:
+    with shop.world.store.write():
+        t.Actor.update(sovereign_by=1, key_sealed=b"").where(t.Actor.user == 1).execute()
+    (error,) = shop.capture(shop.event(shop.goods[0])).outcome["errors"]
+    assert "keeps its own key" in error["detail"]
+    assert "call PrepareCirc" in error["detail"]
+
+
 def test_jobs_are_kept_for_30_days_and_so_many_of_each_user(shop: Shop) -> None:
     user, other = shop.world.user(1), shop.world.user(2)
     first = shop.capture(shop.event(shop.goods[0]))
