@@ -28,7 +28,7 @@ STOP_SECONDS = 3
 
 class Site:
     """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own; ``api`` is the protocol,
-    ``capture`` takes events."""
+    ``epcis`` tells events and ``capture`` takes them."""
 
     def __init__(
         self,
