@@ -73,6 +73,8 @@ def judged(documents: Sequence[dict[str, Any]]) -> Verdict:
     lines = "".join(f"{json.dumps(document)}\n" for document in documents)
     said = _ask(["node", "judge.js"], JUDGE, lines)
     python = _generator()
+    plain = [{**each, "type": "EPCISDocument", "epcisBody": {"eventList": events_of(each)}} for each in documents]
+    lines = "".join(f"{json.dumps(each)}\n" for each in plain)
     generated = _ask([str(python), str(HERE / "hash_judge.py")], HERE, lines) if python else None
     verdict = Verdict(by_generator=None if generated is None else 0)
     for number, document in enumerate(documents):
@@ -80,7 +82,7 @@ def judged(documents: Sequence[dict[str, Any]]) -> Verdict:
         verdict.errors += [f"{list(each.path)}: {each.message[:300]}" for each in _schema().iter_errors(document)]
         events = events_of(document)
         verdict.events += len(events)
-        verdict.kinds.update(event["bizStep"] for event in events)
+        verdict.kinds.update(event.get("bizStep", "none") for event in events)
         own = [event["eventID"] for event in events]
         verdict.by_js += _equal(own, said[number]["hashes"])
         if generated is not None and verdict.by_generator is not None:
