@@ -14,6 +14,7 @@ from node.api.auth import Tokens
 from node.api.circs import Circs
 from node.api.custody import Custody
 from node.api.dispatch import all_rpcs
+from node.api.epcis_capture import CaptureApi
 from node.api.files import FilesServicer
 from node.api.http import HttpApi
 from node.api.models import Models
@@ -32,6 +33,7 @@ from node.errors import SetupError
 from node.flow.accounts import Accounts
 from node.flow.actors import Actors
 from node.flow.bump import Bumper
+from node.flow.capture import Captures
 from node.flow.confirm import Confirmer
 from node.flow.events import Events
 from node.flow.files import Files
@@ -228,14 +230,17 @@ class Node:
         endpoint = RpcEndpoint(self._rpc, self._ledger.contract) if is_embedded else None
         offered = self._config.public_rpc or (RPC_PATH if is_embedded else "")
         trace = TraceEndpoint(query, BlockTimes(chain), Place(self._ledger.chain_id, self._ledger.contract, offered))
-        events = Events(self._store, base_of(self._ledger.chain_id, self._ledger.contract), clock)
+        base = base_of(self._ledger.chain_id, self._ledger.contract)
+        events = Events(self._store, base, clock)
         epcis = EventsEndpoint(events, tokens.caller, self._public_url)
         once = Once(self._store, seal, clock, submitted)
         rpcs = all_rpcs(servicers, tokens, once)
+        self._capture_api = CaptureApi(Captures(self._store, recorder, once, clock, submitted), tokens, base)
         server = Server(self._config.grpc, rpcs)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:
-            return server, Site(self._config.http, endpoint, files, trace, self._http_api, epcis)
+            capture = self._capture_api
+            return server, Site(self._config.http, endpoint, files, trace, self._http_api, epcis, capture)
         except SetupError:
             server.stop(0)
             raise
@@ -263,6 +268,7 @@ class Node:
         self._server.stop(GRACE_SECONDS)
         self._site.stop()
         self._http_api.stop(GRACE_SECONDS)
+        self._capture_api.stop(GRACE_SECONDS)
         for worker in self._workers:
             if not worker.stop(GRACE_SECONDS):
                 log.warning("a worker did not end in time; what it had to do is done at the next start")

@@ -53,6 +53,7 @@ def test_every_command_is_there() -> None:
         ("forms", "export"),
         ("reindex",),
         ("epcis", "export"),
+        ("epcis", "import"),
     }
 
 

@@ -12,6 +12,7 @@ from typing import TextIO
 
 import click
 
+from node.cli.epcis_import import epcis_import
 from node.cli.options import DATA_DIR, check_used, option
 from node.errors import SetupError
 
@@ -19,6 +20,9 @@ from node.errors import SetupError
 @click.group()
 def epcis() -> None:
     """Exchange what is recorded with others as events of GS1's EPCIS 2.0."""
+
+
+epcis.add_command(epcis_import)
 
 
 @epcis.command("export", epilog="Example: vtrace epcis export --data-dir ./data --out events.jsonld")

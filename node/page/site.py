@@ -27,7 +27,8 @@ STOP_SECONDS = 3
 
 
 class Site:
-    """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own; ``api`` is the protocol."""
+    """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own; ``api`` is the protocol,
+    ``epcis`` tells events and ``capture`` takes them."""
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Site:
         trace: TraceEndpoint,
         api: ASGIApp,
         epcis: EventsEndpoint,
+        capture: ASGIApp,
     ) -> None:
         host, port = host_and_port("--http", address)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -54,6 +56,8 @@ class Site:
             Route(events.PATH, epcis.answer, methods=["GET", "HEAD", "OPTIONS"]),
             Mount("/api", api),
             Route("/openapi.json", api),
+            Route("/epcis/capture", capture),
+            Route("/epcis/capture/{capture_id}", capture),
             *docs.routes(),
         ]
         if rpc is not None:
