@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,3 +209,12 @@ def test_any_form_makes_an_event(form: bytes) -> None:
 def test_the_words_lead_to_words_of_the_cbv() -> None:
     assert set(STEP_OF_WORD.values()) < BIZ_STEPS
     assert (len(BIZ_STEPS), len(DISPOSITIONS)) == (41, 33)
+
+
+def test_the_documentation_has_every_word() -> None:
+    told = (Path(__file__).parents[3] / "docs" / "epcis.md").read_text()
+    lines = [line.split("|") for line in told.splitlines() if line.startswith("| `")]
+    table = {cells[1]: cells[2] for cells in lines}
+    for word, step in STEP_OF_WORD.items():
+        (words,) = (words for steps, words in table.items() if f"`{step}`" in steps)
+        assert word in words.replace(";", ",").replace(" ", "").split(","), (word, step)
