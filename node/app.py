@@ -17,6 +17,7 @@ from node.api.dispatch import all_rpcs
 from node.api.epcis_capture import CaptureApi
 from node.api.files import FilesServicer
 from node.api.http import HttpApi
+from node.api.labels import LabelsServicer
 from node.api.models import Models
 from node.api.orgs import Orgs
 from node.api.products import ProductsServicer
@@ -38,6 +39,7 @@ from node.flow.confirm import Confirmer
 from node.flow.events import Events
 from node.flow.files import Files
 from node.flow.goods import Products
+from node.flow.labels import Labelling
 from node.flow.lanes import Lanes, open_lanes, open_remote_lanes
 from node.flow.ledger import Ledger, open_ledger
 from node.flow.nudge import Nudger
@@ -53,8 +55,12 @@ from node.flow.wallets import Wallets
 from node.flow.worker import Worker
 from node.models.catalogue import SHIPPED, Catalogue
 from node.opening import chain_of, claim_directory, key_in, open_files, open_store, when_reachable
+from node.page.codes import CodeEndpoint
+from node.page.digital_link import DigitalLinkEndpoint
 from node.page.events import EventsEndpoint
+from node.page.link_texts import TEXTS
 from node.page.parts import Place
+from node.page.rendering import Notices
 from node.page.rpc import RpcEndpoint
 from node.page.site import RPC_PATH, Site
 from node.page.times import BlockTimes
@@ -213,6 +219,7 @@ class Node:
         self.recorder = recorder = Recorder(self._store, self._ledger, actors, clock, submitted)
         products = Products(self._store, recorder, clock, submitted)
         query = Query(self._store, chain, self._ledger)
+        labelling = Labelling(self._store, products, self._ledger, self._public_url)
         wallets = Wallets(chain, self._ledger.contract)
         with self._store.write():
             seed = keys.own_key(seal, "token", Tokens.new_seed)
@@ -221,6 +228,7 @@ class Node:
             Users(people, tokens),
             Orgs(people),
             ProductsServicer(products, query, wallets),
+            LabelsServicer(labelling),
             Circs(recorder, query, wallets),
             Custody(Accounts(self._store, self._ledger, actors, recorder, products, wallets, submitted)),
             Models(Recognition(self._store, self._catalogue, clock)),
@@ -233,14 +241,17 @@ class Node:
         base = base_of(self._ledger.chain_id, self._ledger.contract)
         events = Events(self._store, base, clock)
         epcis = EventsEndpoint(events, tokens.caller, self._public_url)
+        notices = Notices(trace.assets, TEXTS)
+        codes = CodeEndpoint(query, labelling, notices)
+        links = DigitalLinkEndpoint(query, labelling, notices)
         once = Once(self._store, seal, clock, submitted)
         rpcs = all_rpcs(servicers, tokens, once)
         self._capture_api = CaptureApi(Captures(self._store, recorder, once, clock, submitted), tokens, base)
         server = Server(self._config.grpc, rpcs)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:
-            capture = self._capture_api
-            return server, Site(self._config.http, endpoint, files, trace, self._http_api, epcis, capture)
+            faces = (codes, links, self._http_api, epcis, self._capture_api)
+            return server, Site(self._config.http, endpoint, files, trace, *faces)
         except SetupError:
             server.stop(0)
             raise

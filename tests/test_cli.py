@@ -54,6 +54,7 @@ def test_every_command_is_there() -> None:
         ("reindex",),
         ("epcis", "export"),
         ("epcis", "import"),
+        ("labels",),
     }
 
 
@@ -93,6 +94,7 @@ SAMPLES = {
     "late_blocks": "8",
     "pending": "1",
     "epcs": "urn:a:1 urn:a:2",
+    "serial_id": "12",
 }
 
 

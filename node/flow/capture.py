@@ -14,9 +14,10 @@ from typing import Any
 
 from node.clock import Clock
 from node.domain.epcis.faults import FAULTS_MAX, Fault, Faults, Faulty
-from node.domain.epcis.ids import Epc, gtin_of
+from node.domain.epcis.ids import Epc
 from node.domain.epcis.parties import Party
 from node.domain.epcis.read import Captured
+from node.domain.gs1 import gtin_of
 from node.domain.model import CircType
 from node.domain.records import User
 from node.errors import Reason, Status, VTraceError, invalid

@@ -15,6 +15,8 @@ from node.config import host_and_port
 from node.errors import SetupError
 from node.flow.files import Files
 from node.page import docs, events
+from node.page.codes import CodeEndpoint
+from node.page.digital_link import METHODS, DigitalLinkEndpoint
 from node.page.events import EventsEndpoint
 from node.page.files import FileEndpoint
 from node.page.rpc import RpcEndpoint
@@ -36,6 +38,8 @@ class Site:
         rpc: RpcEndpoint | None,
         files: Files,
         trace: TraceEndpoint,
+        codes: CodeEndpoint,
+        links: DigitalLinkEndpoint,
         api: ASGIApp,
         epcis: EventsEndpoint,
         capture: ASGIApp,
@@ -52,6 +56,10 @@ class Site:
         routes: list[BaseRoute] = [
             Route("/ipfs/{cid:path}", FileEndpoint(files).answer, methods=["GET", "HEAD"]),
             Route("/t/{goods_id}", trace.answer, methods=["GET"]),
+            Route("/t/{goods_id}/qr.{kind}", codes.answer, methods=["GET"]),
+            Route("/01", links.answer, methods=METHODS),
+            Route("/01/{rest:path}", links.answer, methods=METHODS),
+            Route("/.well-known/gs1resolver", links.describe, methods=["GET"]),
             Route("/static/{version}/{name}", trace.assets.answer, methods=["GET"]),
             Route(events.PATH, epcis.answer, methods=["GET", "HEAD", "OPTIONS"]),
             Mount("/api", api),

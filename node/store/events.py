@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from node.domain.epcis.ids import Item, gtin_of
+from node.domain.epcis.ids import Item
+from node.domain.gs1 import gtin_of
 from node.domain.model import CircStatus, CircType
 from node.store import tables as t
 

@@ -8,10 +8,10 @@ functions below is the private URN's beginning, ``urn:vtrace:{chain_id}:{contrac
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 
+from node.domain.gs1 import check_digit
 from node.domain.model import GOODS_ID_MAX
 from node.errors import shown
 
@@ -70,7 +70,7 @@ def goods_of(epc: str, base: str) -> Epc:
     sgtin = _SGTIN.fullmatch(epc)
     if sgtin and len(sgtin[1]) + len(sgtin[2]) == 13:
         digits = sgtin[2][0] + sgtin[1] + sgtin[2][1:]
-        return Epc(_goods_id(epc, sgtin[3]), digits + check_digit(digits), None)
+        return Epc(_goods_id(epc, sgtin[3]), f"{digits}{check_digit(digits)}", None)
     raise ValueError(
         f"{shown(epc)}: want {DIGITAL_LINK}/01/GTIN/21/GOODS_ID, urn:epc:id:sgtin:… or {base}:obj:GOODS_ID"
     )
@@ -81,26 +81,6 @@ def party_of(actor: int, base: str) -> str:
     return f"{base}:party:{actor}"
 
 
-def check_digit(digits: str) -> str:
-    """The check digit that follows ``digits`` in a GS1 key."""
-    weighted = sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(reversed(digits)))
-    return str(-weighted % 10)
-
-
-def gtin_of(description: bytes | str) -> str | None:
-    """The GTIN, as 14 digits, that a class's description names as JSON: ``{"gtin": "06901234567892"}``. None if it
-    has none, or one that can't be."""
-    try:
-        value = json.loads(description)
-    except (ValueError, RecursionError):
-        return None
-    gtin = value.get("gtin") if isinstance(value, dict) else None
-    if not isinstance(gtin, str) or not re.fullmatch(r"[0-9]{8}|[0-9]{12,14}", gtin):
-        return None
-    whole = gtin.zfill(14)
-    return whole if check_digit(whole[:-1]) == whole[-1] and int(whole) else None
-
-
 def _goods_id(epc: str, text: str) -> int:
     if not _GOODS.fullmatch(text) or int(text) > GOODS_ID_MAX:
         raise ValueError(f"{shown(epc)}: the serial {shown(text)} is no goods id, want 1 to {GOODS_ID_MAX}")
@@ -108,8 +88,9 @@ def _goods_id(epc: str, text: str) -> int:
 
 
 def _checked(epc: str, gtin: str) -> str:
-    if check_digit(gtin[:-1]) != gtin[-1]:
-        raise ValueError(f"{shown(epc)}: GTIN {gtin}: check digit {gtin[-1]}, want {check_digit(gtin[:-1])}")
+    right = check_digit(gtin[:-1])
+    if int(gtin[-1]) != right:
+        raise ValueError(f"{shown(epc)}: GTIN {gtin}: check digit {gtin[-1]}, want {right}")
     return gtin
 
 

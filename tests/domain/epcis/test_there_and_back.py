@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from node.domain.epcis.document import events_of, parse
 from node.domain.epcis.faults import Faulty
-from node.domain.epcis.ids import Item, check_digit
+from node.domain.epcis.ids import Item
 from node.domain.epcis.parties import Party
 from node.domain.epcis.read import read
 from node.domain.epcis.vocabulary import BIZ_STEPS, ENDING_STEPS
 from node.domain.epcis.write import Recorded, context, event_of, query_document
+from node.domain.gs1 import check_digit
 from node.domain.model import GOODS_ID_MAX, CircType
 
 BASE = "urn:vtrace:31337:0x00000000000000000000000000000000000000aa"
@@ -31,7 +32,7 @@ def circs(draw: st.DrawFn) -> Recorded:
     kind = draw(st.sampled_from(CircType))
     operator = draw(ACTORS)
     body = draw(st.none() | GTINS)
-    gtin = None if body is None else body + check_digit(body)
+    gtin = None if body is None else f"{body}{check_digit(body)}"
     ids = sorted(draw(st.sets(st.integers(1, GOODS_ID_MAX), min_size=1, max_size=5)))
     step = st.builds(
         lambda text, word: text.format(word), st.sampled_from(SPELLINGS), st.sampled_from(sorted(BIZ_STEPS))
