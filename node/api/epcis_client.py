@@ -6,10 +6,10 @@ import http.client
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from node.errors import shown
 
@@ -73,6 +73,10 @@ class CaptureClient:
     def capture(self, body: bytes) -> Answered:
         """Send one document, again while its answer gets lost: with one key, so that it is done once."""
         return self._repeated("POST", "/epcis/capture", body, {"Idempotency-Key": secrets.token_hex(16)})
+
+    def events(self, asked: Sequence[tuple[str, str]]) -> Answered:
+        """One page of the events of a query."""
+        return self._repeated("GET", f"/epcis/events?{urlencode(asked)}", None)
 
     def _repeated(self, method: str, path: str, body: bytes | None, more: dict[str, str] | None = None) -> Answered:
         pause = PAUSE_SECONDS

@@ -25,8 +25,9 @@ WINDOW = 100
 """Circs that are read from the index at a time, with forms of up to 64 KiB."""
 LOOKED_MAX = 5_000
 """Circs that a page looks at; with a narrow query it may have few events, and yet not be the last."""
-GOODS_MAX = 20_000
-"""EPCs in a page, unless its only event has more."""
+PAGE_BYTES_MAX = 2 * 1024 * 1024
+"""About so long a page becomes, by its EPCs and forms, unless its only event is longer."""
+EPC_BYTES = 80
 GOODS_AT_ONCE = 5_000
 
 
@@ -70,20 +71,21 @@ class Events:
         if not all(wanted):
             return Page([], None)
         found: list[Event] = []
-        after, goods = query.after, 0
+        after, length = query.after, 0
         for looked, (row, items) in enumerate(_circs(query, min(wanted, key=len, default=None), org_id)):
             if looked == LOOKED_MAX:
                 return Page(found, after)
             if items:
                 if row.status is CircStatus.PENDING and not query.pending:
                     return Page(found, None)
-                if len(found) == query.per_page or (found and goods + len(items) > GOODS_MAX):
+                more = len(items) * EPC_BYTES + len(row.form)
+                if len(found) == query.per_page or (found and length + more > PAGE_BYTES_MAX):
                     return Page(found, after)
                 ids = {item.goods_id for item in items}
                 event = event_of(_recorded(row, items), self._base) if all(ids & each for each in wanted) else None
                 if event is not None and query.takes(event):
                     found.append(event)
-                    goods += len(items)
+                    length += more
             after = row.id
         return Page(found, None)
 

@@ -158,11 +158,12 @@ def test_filters_agree_with_a_look_at_every_event(world: World) -> None:
     assert trans_ids(all_of(events, parse([("GE_recordTime", middle), ("EQ_action", "ADD")])))
 
 
-def test_a_page_is_bounded_in_epcs_and_in_circs_looked_at(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "GOODS_MAX", 40)
+def test_a_page_is_bounded_in_length_and_in_circs_looked_at(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow, "PAGE_BYTES_MAX", 3_000)
     pages = list(events_of(world).pages(asked(perPage="1000")))
     assert trans_ids([event for page in pages for event in page.events]) == recorded()
-    assert all(len(page.events) == 1 or sum(len(e["epcList"]) for e in page.events) <= 40 for page in pages)
+    assert 15 < len(pages) < 150
+    assert all(len(page.events) == 1 or sum(len(each["epcList"]) for each in page.events) <= 37 for page in pages)
     monkeypatch.setattr(flow, "LOOKED_MAX", 10)
     pages = list(events_of(world).pages(asked(EQ_bizStep="void_shipping")))
     assert [page.events for page in pages] == [[]] * 15

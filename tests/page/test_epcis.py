@@ -197,5 +197,21 @@ def test_the_export_has_what_the_queries_have(story: Story, tmp_path: Path) -> N
     assert (done.exit_code, done.stderr) == (1, f"Error: --out {tmp_path}/no/file: No such file or directory\n")
 
 
+def test_the_export_of_a_running_node(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.domain.epcis.query.PER_PAGE_MAX", 2)
+    url, token = f"http://{story.node.ready['http']}", tmp_path / "token"
+    token.write_text(f"{story.maker.boss.client.token}\n")
+    done = export("--url", url, "--epc", story.epc(story.goods[0]))
+    assert done.exit_code == 0, done.output
+    assert events_of(json.loads(done.stdout)) == events_of(story.get(MATCH_epc=story.epc(story.goods[0])).json())
+    done = export("--url", url, "--token-file", str(token))
+    assert len(events_of(json.loads(done.stdout))) == 5
+    refused = export("--url", url)
+    assert (refused.exit_code, refused.stderr.startswith(f"Error: --url {url}: HTTP 401: ")) == (1, True)
+    assert export("--url", f"{url}/t").exit_code == 1
+    assert "want an http(s) URL" in export("--url", "127.0.0.1:8080").stderr
+    assert "No such file" in export("--url", url, "--token-file", str(tmp_path / "no")).stderr
+
+
 def export(*args: str) -> Result:
     return CliRunner().invoke(main, ["epcis", "export", *args])
