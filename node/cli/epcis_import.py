@@ -68,6 +68,7 @@ def _import(file: Path, client: CaptureClient) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from node.api.epcis_client import NotReached
     from node.domain.epcis.cut import parts_of
     from node.domain.epcis.document import events_of, parse
     from node.domain.epcis.faults import Faulty, TooLarge
@@ -89,10 +90,14 @@ def _import(file: Path, client: CaptureClient) -> int:
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
         task = bar.add_task("events", total=len(given))
         for part in parts:
-            answer = client.capture(part.body)
+            before = f"the {part.first} before it are" if part.first else "none is"
+            try:
+                answer = client.capture(part.body)
+            except NotReached as fault:
+                again = f"import {file} again to go on from event {part.first}; {before} recorded for sure"
+                raise NotReached(f"{fault}; {again}") from fault
             entries = _entries(answer)
             if entries is None:
-                before = f"the {part.first} before it are" if part.first else "none is"
                 click.echo(f"{file}: refused from event {part.first} on; {before} recorded", err=True)
                 return _tell_refused(answer, part.first)
             for place, what, trans_ids in entries:

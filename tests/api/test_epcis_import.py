@@ -90,6 +90,23 @@ def test_a_large_file_goes_in_parts_up_to_the_first_that_is_refused(
     assert [len(people.history(files.node.client, one)) for one in goods] == [2] * 5
 
 
+def test_a_node_that_goes_away_half_way_leaves_what_it_answered(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CaptureClient, "limits", lambda _: (2, 4 * 1024 * 1024))
+    capture, calls = CaptureClient.capture, iter(range(9))
+
+    def once(self: CaptureClient, body: bytes) -> Any:
+        if next(calls):
+            raise NotReached("Connection refused")
+        return capture(self, body)
+
+    monkeypatch.setattr(CaptureClient, "capture", once)
+    goods = files.maker.goods(3)
+    broken = files.run(document(*(files.event(one) for one in goods)))
+    assert (broken.exit_code, len(broken.stdout.splitlines())) == (2, 2)
+    assert "Connection refused" in broken.stderr
+    assert "again to go on from event 2; the 2 before it are recorded" in broken.stderr
+
+
 def test_what_custody_forbids_is_told_event_by_event(files: Files) -> None:
     (mine,), (other,) = files.maker.goods(1), people.maker(files.node.client).goods(1)
     refused = files.run(document(files.event(mine), files.event(other)))

@@ -79,7 +79,7 @@ def judged(documents: Sequence[dict[str, Any]]) -> Verdict:
     verdict = Verdict(by_generator=None if generated is None else 0)
     for number, document in enumerate(documents):
         verdict.errors += said[number]["errors"]
-        verdict.errors += [f"{list(each.path)}: {each.message[:300]}" for each in _schema().iter_errors(document)]
+        verdict.errors += [f"{list(each.path)}: {each.message[:300]}" for each in schema().iter_errors(document)]
         events = events_of(document)
         verdict.events += len(events)
         verdict.kinds.update(event.get("bizStep", "none") for event in events)
@@ -112,7 +112,8 @@ def _ask(command: list[str], folder: Path, lines: str) -> list[Any]:
 
 
 @cache
-def _schema() -> Draft7Validator:
+def schema() -> Draft7Validator:
+    """The JSON Schema of documents."""
     return Draft7Validator(json.loads(SCHEMA.read_text()), format_checker=FORMATS)
 
 

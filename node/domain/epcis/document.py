@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 from node.domain.epcis.faults import Fault, Faults, Faulty, TooLarge, told
+from node.domain.epcis.vocabulary import CBV
 from node.domain.form import FORM_DEPTH_MAX
 from node.errors import shown
 
@@ -37,6 +38,9 @@ _KNOWN = {
 }
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _NAMESPACE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`]+")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_PROTECTED = {"cbv": CBV, "gs1": "https://gs1.org/voc/", "epcis": "https://ref.gs1.org/epcis/"}
+_SCHEMES = ("http", "https", "urn", "ni")
 _ENVELOPE = {CONTEXT, "id", "type", "schemaVersion", "creationDate", "sender", "receiver", "instanceIdentifier"}
 
 
@@ -56,6 +60,10 @@ def parse(body: bytes, bytes_max: int = DOCUMENT_BYTES_MAX, members_max: int = M
     try:
         text = body.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_each_name_once, parse_float=_float, parse_constant=_no_constant)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise _refused("half of a surrogate pair", "text of Unicode characters") from None
     except UnicodeDecodeError as fault:
         raise _refused(f"byte {fault.start} of {len(body)}", "JSON in UTF-8") from None
     except json.JSONDecodeError as fault:
@@ -136,10 +144,12 @@ def _contexts(given: Any, index: int | None, faults: Faults) -> list[Any]:
             faults.add(index, CONTEXT, context, "EPCIS's own context, and namespaces written out as an object")
         elif isinstance(context, dict):
             for name, namespace in context.items():
-                if not _PREFIX.fullmatch(name):
+                if not _PREFIX.fullmatch(name) or name in _SCHEMES:
                     faults.add(index, f"{CONTEXT}.{shown(name)}", "unknown", "a prefix of letters, digits, - and _")
                 elif not (isinstance(namespace, str) and _NAMESPACE.fullmatch(namespace)):
                     faults.add(index, f"{CONTEXT}.{name}", namespace, "the URI of a namespace")
+                elif namespace != _PROTECTED.get(name, namespace):
+                    faults.add(index, f"{CONTEXT}.{name}", namespace, _PROTECTED[name])
         elif not isinstance(context, str):
             faults.add(index, CONTEXT, context, "a URI, an object, or an array of them")
     return contexts

@@ -64,7 +64,7 @@ _WITHIN = {
     "sDev percRank percValue uom coordinateReferenceSystem",
 }
 """A field with fields → their order."""
-_BARE = {"persistentDisposition", "set", "unset", "sensorReport"}
+_BARE = {"certificationInfo", "persistentDisposition", "set", "unset", "sensorReport"}
 """Lists within a field, of which only the items are named."""
 _IGNORED = {"type", "recordTime", "eventID", "errorDeclaration", "@context", "rdfs:comment"}
 _VOCABULARY: dict[tuple[str, str], Words] = {
@@ -77,6 +77,8 @@ _VOCABULARY: dict[tuple[str, str], Words] = {
     ("destinationList", "type"): PARTIES,
 }
 _GS1 = "https://gs1.org/voc/"
+_TERMS = {"type": _GS1, "exception": _GS1, "component": f"{CBV}Comp-"}
+"""What bare words in a sensor report's fields are short for."""
 _KNOWN = {"cbv": CBV, "gs1": _GS1, "cbvmda": "urn:epcglobal:cbv:mda:", "epcis": "https://ref.gs1.org/epcis/"}
 _DAY, _CLOCK = r"[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
 _MOMENT = re.compile(rf"{_DAY}T{_CLOCK}(?:Z|[+-][0-9]{{2}}:[0-9]{{2}})")
@@ -155,6 +157,8 @@ def _value(within: str, name: str, value: Any, known: Mapping[str, str]) -> str:
     if words is not None and words.bare(text) is not None:
         return words.uri(text)
     prefix, colon, local = text.partition(":")
+    if within == "sensorReport" and name in _TERMS and not colon:
+        return _TERMS[name] + text
     if colon and prefix in known and prefix not in ("http", "https", "urn"):
         return known[prefix] + local
     return canonical(text)

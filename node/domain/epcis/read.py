@@ -210,11 +210,7 @@ def _form(given: Given, index: int, faults: Faults) -> bytes:
     """The event as it will be recorded: itself, with the contexts that say what its names mean."""
     contexts = list(given.contexts)
     whole = {**given.event, CONTEXT: contexts[0] if len(contexts) == 1 else contexts}
-    try:
-        form = canonical_json(whole)
-    except UnicodeEncodeError:
-        faults.add(index, "", "text that is no Unicode", "text without lone surrogates")
-        return b""
+    form = canonical_json(whole)
     if len(form) > FORM_BYTES_MAX:
         faults.add(index, "", f"{len(form)} bytes", f"at most {FORM_BYTES_MAX}, its @context included")
     elif wrong := form_fault(form):

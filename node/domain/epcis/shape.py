@@ -131,6 +131,13 @@ def is_time(text: str) -> bool:
     return True
 
 
+def _persistent(value: Any, at: str, event: Event) -> None:
+    if value == {}:
+        event.refuse(at, value, "set, unset or both")
+    some = _list(_DISPOSITION, least=1, distinct=True)
+    _object(set(), set=some, unset=some)(value, at, event)
+
+
 _STRING = _text("text", lambda _: True)
 _URI = _text("a URI", is_uri)
 _NAME = _text("a word, or a URI", bool)
@@ -166,7 +173,7 @@ _FIELDS: dict[str, Check] = {
     "quantityList": _list(_QUANTITY),
     "bizStep": _word(STEPS, "a business step"),
     "disposition": _DISPOSITION,
-    "persistentDisposition": _object(set(), set=_list(_DISPOSITION, least=1), unset=_list(_DISPOSITION, least=1)),
+    "persistentDisposition": _persistent,
     "readPoint": _PLACE,
     "bizLocation": _PLACE,
     "bizTransactionList": _list(

@@ -52,10 +52,10 @@ ANY = st.recursive(
 )
 
 
-def _places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Every place in a JSON value but its root."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [place for name, each in inner for place in ((*at, name), *_places(each, (*at, name)))]
+    return [place for name, each in inner for place in ((*at, name), *places(each, (*at, name)))]
 
 
 DOCUMENT = document(WHOLE, WHOLE, context=[CONTEXT, NAMES])
@@ -65,11 +65,11 @@ def test_an_event_with_every_field_is_taken() -> None:
     assert len(read(events_of(DOCUMENT), BASE)) == 2
 
 
-@given(st.lists(st.tuples(st.sampled_from(_places(DOCUMENT)), ANY, st.booleans()), min_size=1, max_size=3))
-def test_a_document_with_something_else_in_some_places(changes: list[tuple[tuple[Any, ...], Any, bool]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from(places(DOCUMENT)), ANY, st.booleans()), min_size=1, max_size=3))
+def test_a_document_with_something_else_in_someplaces(changes: list[tuple[tuple[Any, ...], Any, bool]]) -> None:
     value = copy.deepcopy(DOCUMENT)
     for place, other, is_left_out in changes:
-        _change(value, place, other, is_left_out)
+        changed(value, place, other, is_left_out)
     _look(value)
 
 
@@ -80,7 +80,8 @@ def test_any_json(value: Any) -> None:
     _look({**WHOLE, "@context": value})
 
 
-def _change(value: Any, place: tuple[Any, ...], other: Any, is_left_out: bool) -> None:
+def changed(value: Any, place: tuple[Any, ...], other: Any, is_left_out: bool) -> None:
+    """Put something else, or nothing, in a place of a JSON value."""
     *way, last = place
     try:
         for name in way:

@@ -48,6 +48,7 @@ NO_JSON = [
     (b'{"a": 1e999}', "the number 1e999"),
     (b'{"a": 0.12345678901234567890123}', "the number 0.123"),
     (b'{"a": ' + b"9" * 5_000 + b"}", "digits"),
+    (b'{"a": "\\ud83d\\ude00 \\uD800"}', "half of a surrogate pair"),
     (b"[" * 100_000, "deeper"),
     (b"[" * 41 + b"]" * 41, "deeper"),
 ]
@@ -90,6 +91,8 @@ REFUSED: list[tuple[Any, str, str]] = [
     (made(event("urn:x:1"), context=[CONTEXT, {"@vocab": "https://ns.example.org/"}]), "@context.@vocab", "unknown"),
     (made(event("urn:x:1"), context=[CONTEXT, {"a": {"@id": "urn:a:"}}]), "@context.a", "an object"),
     (made(event("urn:x:1"), context=[CONTEXT, {"a": "no namespace"}]), "@context.a", "no namespace"),
+    (made(event("urn:x:1"), context=[CONTEXT, {"urn": "https://ns.example.org/"}]), "@context.urn", "unknown"),
+    (made(event("urn:x:1"), context=[CONTEXT, {"cbv": "https://ns.example.org/"}]), "@context.cbv", "https://ns.exa"),
     (made(event("urn:x:1"), schemaVersion="1.2"), "schemaVersion", "1.2"),
     (made(event("urn:x:1"), schemaVersion=2.0), "schemaVersion", "2.0"),
     (made(event("urn:x:1"), creationDate=None), "creationDate", "null"),
