@@ -250,8 +250,8 @@ class Node:
         server = Server(self._config.grpc, rpcs)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:
-            capture = self._capture_api
-            return server, Site(self._config.http, endpoint, files, trace, codes, links, self._http_api, epcis, capture)
+            faces = (codes, links, self._http_api, epcis, self._capture_api)
+            return server, Site(self._config.http, endpoint, files, trace, *faces)
         except SetupError:
             server.stop(0)
             raise

@@ -18,27 +18,29 @@ EVENTS = 5
 @pytest.mark.timeout(300)
 def test_a_node_that_dies_while_it_captures_does_it_once(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    with running(data_dir) as node:
-        maker = people.maker(node.client)
-        goods = maker.goods(EVENTS)
-        base = f"urn:vtrace:{node.ready['chain_id']}:{node.ready['contract'].lower()}"
+    # In the middle of the document; before it, the produce circ of the goods passes the point as well.
+    node = _mortal(data_dir, "recorded", 1 + EVENTS - 2)
+    maker = people.maker(node.client)
+    goods = maker.goods(EVENTS)
+    base = f"urn:vtrace:{node.ready['chain_id']}:{node.ready['contract'].lower()}"
     auth = {"Authorization": f"Bearer {maker.boss.client.token}"}
     body = document(*(event(f"{base}:obj:{goods_id}") for goods_id in goods))
 
     def post(node: RunningNode) -> httpx.Response:
         return httpx.post(f"http://{node.ready['http']}/epcis/capture", json=body, headers=auth, timeout=60)
 
-    # In the middle of the document, and after all is on disk but before the answer.
-    for name, hits in (("recorded", EVENTS - 2), ("committed", 1)):
-        environment = {"VTRACE_FAULT_POINT": name, "VTRACE_FAULT_HITS": str(hits)}
-        dying = RunningNode(data_dir, module="tests.support.faulty", environment=environment)
-        # What the death before left: nothing.
-        assert [len(people.history(dying.client, goods_id)) for goods_id in goods] == [1] * EVENTS
-        assert httpx.get(f"http://{dying.ready['http']}/epcis/capture", headers=auth, timeout=60).json() == []
+    def dies(node: RunningNode) -> None:
         with pytest.raises(httpx.TransportError):
-            post(dying)
-        dying.reap()
-        assert dying.process.returncode == -signal.SIGKILL
+            post(node)
+        node.reap()
+        assert node.process.returncode == -signal.SIGKILL
+
+    dies(node)
+    # After all is on disk, but before the answer.
+    node = _mortal(data_dir, "committed", 1)
+    assert [len(people.history(node.client, goods_id)) for goods_id in goods] == [1] * EVENTS
+    assert httpx.get(f"http://{node.ready['http']}/epcis/capture", headers=auth, timeout=60).json() == []
+    dies(node)
     with running(data_dir) as node:
         job = post(node).json()
         assert (job["success"], len(job["recorded"]), len(job["duplicates"])) == (True, 0, EVENTS)
@@ -50,3 +52,9 @@ def test_a_node_that_dies_while_it_captures_does_it_once(tmp_path: Path) -> None
             "audit", "--node", node.ready["grpc"], "--rpc", node.rpc_url, "--all", "--contract", node.ready["contract"]
         )
         assert audit.returncode == 0, audit.stdout + audit.stderr
+
+
+def _mortal(data_dir: Path, point: str, hits: int) -> RunningNode:
+    """A node that dies when it passes a point for the so-manieth time."""
+    environment = {"VTRACE_FAULT_POINT": point, "VTRACE_FAULT_HITS": str(hits)}
+    return RunningNode(data_dir, module="tests.support.faulty", environment=environment)

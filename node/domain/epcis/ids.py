@@ -88,8 +88,9 @@ def _goods_id(epc: str, text: str) -> int:
 
 
 def _checked(epc: str, gtin: str) -> str:
-    if check_digit(gtin[:-1]) != int(gtin[-1]):
-        raise ValueError(f"{shown(epc)}: GTIN {gtin}: check digit {gtin[-1]}, want {check_digit(gtin[:-1])}")
+    right = check_digit(gtin[:-1])
+    if int(gtin[-1]) != right:
+        raise ValueError(f"{shown(epc)}: GTIN {gtin}: check digit {gtin[-1]}, want {right}")
     return gtin
 
 
