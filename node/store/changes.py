@@ -119,7 +119,7 @@ def _changes(numbers: list[int], which_goods: str, values: Iterable[Any]) -> lis
     if not numbers:
         return []
     rows = t.run(
-        "SELECT change.id, kind, change.circ_id, circ_type, outbox.tx_hash, change.tx_hash, change.reason, at "
+        "SELECT change.id, change.kind, change.circ_id, circ_type, outbox.tx_hash, change.tx_hash, change.reason, at "
         "FROM change JOIN circ ON circ.id = circ_id JOIN outbox ON outbox.id = outbox_id "
         f"WHERE change.id IN {t.places(len(numbers))} ORDER BY change.id",
         *numbers,
