@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ class Stream:
     def __init__(self, call: Any) -> None:
         self.call = call
         self.cursor = ""
+        self.refusal: Refusal | None = None
 
     def next(self) -> Any:
         try:
@@ -40,14 +41,17 @@ class Stream:
             pass
         return message
 
-    def until(self, *kinds: str) -> list[Any]:
-        """Changes up to the one with the last of these kinds; they must come in this order, others between."""
-        found: list[Any] = []
-        for kind in kinds:
-            while not found or wire.ChangeKind.Name(found[-1].kind) != kind:
-                found.append(self.change())
-            found.append(found.pop())
-        return found
+    def to_end(self) -> list[Any]:
+        """All up to the end, which is left in ``refusal`` if it is one."""
+        found = []
+        try:
+            while True:
+                found.append(self.next())
+        except StopIteration:
+            return found
+        except Refusal as refusal:
+            self.refusal = refusal
+            return found
 
     def cancel(self) -> None:
         self.call.cancel()
@@ -58,7 +62,9 @@ class WatchClient:
 
     def __init__(self, client: WireClient) -> None:
         self._token = client.token
-        self._channel = grpc.insecure_channel(client.address)
+        # A small window, so that what nobody reads stays with the node.
+        options = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 64 * 1024)]
+        self._channel = grpc.insecure_channel(client.address, options=options)
 
     def close(self) -> None:
         self._channel.close()
@@ -136,6 +142,14 @@ class Events:
         while (event := self.next()).data is None:
             pass
         return event
+
+    def to_end(self) -> list[Event]:
+        """All up to the end, whether the connection broke or not."""
+        found = []
+        with suppress(StopIteration, httpx.RemoteProtocolError, httpx.ReadError):
+            while True:
+                found.append(self.next())
+        return found
 
 
 @contextmanager
