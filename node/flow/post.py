@@ -51,6 +51,8 @@ class Poster:
                 raise NotTaken(late) from None
             except (OSError, http.client.HTTPException, ValueError) as fault:
                 raise NotTaken(late if deadline.is_over else shown(f"{type(fault).__name__}: {fault}")) from fault
+        if deadline.is_over:  # a head that is cut short looks like one that ends
+            raise NotTaken(late)
         if not 200 <= status < 300:
             raise NotTaken(f"it answered {status}", is_gone=status == GONE)
 
