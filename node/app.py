@@ -76,6 +76,7 @@ IDLE_SECONDS_NUDGER = 1.0
 IDLE_SECONDS_PUBLISHER = 1.0
 IDLE_SECONDS_FEED = 0.2
 PUBLISHER = "publisher"
+FEED = "feed"
 GRACE_SECONDS = 10
 
 log = logging.getLogger(__name__)
@@ -190,7 +191,7 @@ class Node:
             self._worker("nudger", nudger.step, IDLE_SECONDS_NUDGER),
         )
         with self._store.write():  # what kept an earlier run from going on
-            names = (*(worker.name for worker in self._workers), PUBLISHER)
+            names = (*(worker.name for worker in self._workers), PUBLISHER, FEED)
             progress.note(self._clock(), **{f"{TROUBLE}{name}": "" for name in names})
 
     def _worker(
@@ -220,7 +221,7 @@ class Node:
         feed = Feed(self._store, clock)
         self._watches = Watches(self._store, feed)
         self._deliveries = Deliveries(self._store, seal, clock, feed, Poster(is_local=is_local), webhook_body)
-        self._workers += (self._worker("feed", feed.step, IDLE_SECONDS_FEED, on_fatal=self._feed_ended),)
+        self._workers += (self._worker(FEED, feed.step, IDLE_SECONDS_FEED, on_fatal=self._feed_ended),)
         webhooks = Webhooks(self._store, seal, clock, feed, self._deliveries.changed, is_local=is_local)
         return Watching(self._watches, webhooks)
 

@@ -115,6 +115,11 @@ class _Stream:
         except VTraceError as fault:
             self._finish(fault)
             return
+        except Exception:
+            log.exception("%s: a stream broke", self._rpc.name)
+            self._context.cancel()
+            self.end()
+            return
         if page.is_last:
             self._finish(None)
             return
