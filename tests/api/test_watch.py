@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -223,17 +222,3 @@ def test_old_changes_are_dropped_but_the_newest(tmp_path: Path) -> None:
         assert kept.place(type(kept.first)(kept.first.epoch, 3)) is None
     finally:
         store.close()
-
-
-def test_a_rebuilt_index_begins_another_feed(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with running(data) as node:
-        maker = people.maker(node.client)
-        (goods_id,) = _goods(maker, 1)
-        with closing(WatchClient(node.client)) as watcher:
-            cursor = watcher.goods(goods_id).cursor
-    done = node.command("reindex", "--data-dir", str(data))
-    assert done.returncode == 0, done.stderr
-    with closing(sqlite3.connect(data / "index.sqlite3")) as index:
-        assert index.execute("SELECT COUNT(*) FROM change").fetchone() == (0,)
-        assert index.execute("SELECT epoch FROM feed").fetchone() != (cursor.partition("-")[0],)
