@@ -47,6 +47,7 @@ class Config:
     publish_forms: bool = False
     trusted_proxies: int = 0
     scan_place_header: str | None = None
+    webhooks_local: bool = False
 
     @property
     def master_key_path(self) -> Path:

@@ -61,6 +61,11 @@ NEEDS: dict[str, tuple[Role, ...]] = {
     "GetGoods": ANYONE,
     "ContractName": ANYONE,
     "ListScanAlerts": (Role.PRODUCER,),
+    "WatchCirc": ANYONE,
+    "WatchOrgCirc": (Role.PRODUCER,),
+    "CreateWebhook": (Role.BOSS,),
+    "ListWebhooks": (Role.BOSS,),
+    "DeleteWebhook": (Role.BOSS,),
     "ListModels": (Role.EXAMINER,),
     "Predict": (Role.EXAMINER,),
 }

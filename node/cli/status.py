@@ -80,6 +80,8 @@ def _lines(state: State, running: bool) -> list[str]:
             f"scans: {state.scan_notices} goods are scanned unlike their batch (ListScanAlerts), "
             f"{state.scan_hints} of their pages say so"
         )
+    for hook in state.webhooks:
+        lines.append(f"webhook {hook.id} of org {hook.org_id} is {hook.state}: {hook.url}: {hook.last_error}")
     if state.last_error is not None:
         lines.append(f"last error, {state.last_error.seconds:.0f} s ago: {state.last_error.message}")
     return lines

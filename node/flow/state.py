@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from node.clock import Clock
 from node.domain.records import UNFINISHED, UNMINED, LaneState
-from node.store import outbox, progress, scans
+from node.domain.webhooks import Webhook
+from node.store import outbox, progress, scans, webhooks
 from node.store.db import Store
 
 TROUBLE = "trouble."
@@ -42,6 +43,8 @@ class State:
     last_error: Trouble | None
     scan_notices: int
     scan_hints: int
+    webhooks: tuple[Webhook, ...] = ()
+    """Those that fail or are disabled."""
 
 
 def state_of(store: Store, clock: Clock) -> State:
@@ -76,4 +79,5 @@ def state_of(store: Store, clock: Clock) -> State:
             last_error=None if last is None else Trouble("", last[0], ago(last[1])),
             scan_notices=notices,
             scan_hints=hints,
+            webhooks=tuple(webhooks.failing()),
         )
