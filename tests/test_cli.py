@@ -52,6 +52,9 @@ def test_every_command_is_there() -> None:
         ("files", "verify"),
         ("forms", "export"),
         ("reindex",),
+        ("keys", "change-master"),
+        ("user", "export"),
+        ("user", "erase"),
     }
 
 
@@ -87,6 +90,7 @@ SAMPLES = {
     "predictions": "1",
     "publish_forms": "1",
     "check": "1",
+    "yes": "1",
     "chain_id": "9",
     "late_blocks": "8",
 }

@@ -116,8 +116,24 @@ class Store:
         return {str(name): str(value) for name, value in rows}
 
     def remember(self, **values: str) -> None:
-        """Keep settings of this data directory (inside ``write()``)."""
-        Setting.insert_many([{"name": k, "value": v} for k, v in values.items()]).execute()
+        """Keep settings of this data directory, whatever they were before (inside ``write()``)."""
+        rows = [{"name": name, "value": value} for name, value in values.items()]
+        Setting.insert_many(rows).on_conflict(conflict_target=[Setting.name], preserve=[Setting.value]).execute()
+
+    def forget(self, name: str) -> None:
+        """Keep a setting no longer (inside ``write()``)."""
+        Setting.delete().where(Setting.name == name).execute()
+
+    def write_anew(self) -> None:
+        """Leave no byte in the index's files of what was deleted: they are written anew, and the log is emptied.
+
+        Takes as long as copying the index. IndexUnavailable while another program uses it.
+        """
+        with self._write_lock, _available():
+            tables.run("VACUUM")
+            ((busy, _, _),) = tables.run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if busy:
+            raise IndexUnavailable("another program reads it")
 
 
 @contextmanager
