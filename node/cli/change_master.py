@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -30,7 +31,8 @@ def change_master(data_dir: Path, master_key: KeySource | None, new_key: Path | 
     config = Config(data_dir=data_dir, master_key=master_key)
     with claim_directory(config):
         store, seal = open_store(config)
-        total = change(config, store, seal, new_key)
+        with closing(store):
+            total = change(config, store, seal, new_key)
     click.echo(f"{total} values are sealed under the new master key; the old one opens nothing of the index any more")
     if new_key is not None:
         click.echo(f"name the new key from now on: --master-key {new_key}", err=True)

@@ -86,24 +86,6 @@ class KeyPlace(click.ParamType[Any]):
         return GivenKey(value)
 
 
-class Words(click.ParamType[tuple[str, ...]]):
-    """A command with its arguments, quoted as for a shell; no shell runs it."""
-
-    name = "command"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """The words."""
-        if not isinstance(value, str):
-            return tuple(value)
-        try:
-            words = tuple(shlex.split(value))
-        except ValueError as fault:
-            self.fail(f"{value}: {fault}", param, ctx)
-        if not words:
-            self.fail("empty, want a command such as 'secret-tool lookup vtrace master-key'", param, ctx)
-        return words
-
-
 _KEY = re.compile(r"[0-9a-fA-F]{64}|[A-Za-z0-9+/_-]{43}=")
 _KEY_FILE = option(
     "--master-key",
@@ -113,7 +95,6 @@ _KEY_FILE = option(
 )
 _KEY_COMMAND = option(
     "--master-key-command",
-    type=Words(),
     help="Command that prints the master key instead: of a keyring, a cloud's KMS, systemd-creds. It has 30 s.",
 )
 
@@ -122,15 +103,26 @@ def MASTER_KEY(command: Callable[..., T]) -> Callable[..., T]:
     """Both options of the master key; the command gets them as one ``master_key``."""
 
     @functools.wraps(command)
-    def called(*args: Any, master_key: Any, master_key_command: tuple[str, ...] | None, **others: Any) -> T:
+    def called(*args: Any, master_key: Any, master_key_command: str | None, **others: Any) -> T:
         if master_key_command is not None:
             if master_key is not None:
                 raise click.UsageError("--master-key and --master-key-command: want one of them")
-            master_key = KeyCommand(master_key_command)
+            master_key = KeyCommand(_words(master_key_command))
         return command(*args, master_key=master_key, **others)
 
     with_options: Callable[..., T] = _KEY_FILE(_KEY_COMMAND(called))
     return with_options
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """A command with its arguments, quoted as for a shell; no shell runs it."""
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as fault:
+        raise click.UsageError(f"--master-key-command: {fault}") from fault
+    if not words:
+        raise click.UsageError("--master-key-command: empty, want a command such as 'pass show vtrace/master-key'")
+    return words
 
 
 def check_used(data_dir: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -30,7 +31,8 @@ def user_export(data_dir: Path, master_key: KeySource | None, username: str) -> 
     from node.opening import open_store
 
     store, seal = open_store(Config(data_dir=data_dir, master_key=master_key))
-    export(store, seal, username, sys.stdout)
+    with closing(store):
+        export(store, seal, username, sys.stdout)
 
 
 @user.command("erase", epilog="Example: vtrace user erase u0123456789abcdef --data-dir ./data")
@@ -53,7 +55,8 @@ def user_erase(data_dir: Path, master_key: KeySource | None, username: str, yes:
     config = Config(data_dir=data_dir, master_key=master_key)
     with claim_directory(config):
         store, seal = open_store(config)
-        done = erase(store, seal, username)
+        with closing(store):
+            done = erase(store, seal, username)
     click.echo(f"{done.username} is erased, and {done.forms} private forms are forgotten")
     for copy in copies_of(config):
         click.echo(f"{copy} may still have it: remove it. So may backups.", err=True)

@@ -79,9 +79,10 @@ def from_command(words: Sequence[str], seconds: float = COMMAND_SECONDS_MAX) -> 
     try:
         deadline = time.monotonic() + seconds
         printed = _printed(process, deadline)
-        code = None if printed is None else process.wait(max(0.0, deadline - time.monotonic()))
+        is_whole = printed is not None and len(printed) < TEXT_BYTES_MAX
+        code = process.wait(max(0.0, deadline - time.monotonic())) if is_whole else 0
     except subprocess.TimeoutExpired:
-        printed = code = None
+        printed, code = None, 0
     finally:
         _end(process)
     if printed is None:
