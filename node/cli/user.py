@@ -57,6 +57,6 @@ def user_erase(data_dir: Path, master_key: KeySource | None, username: str, yes:
         store, seal = open_store(config)
         with closing(store):
             done = erase(store, seal, username)
-    click.echo(f"{done.username} is erased, and {done.forms} private forms are forgotten")
+    click.echo(f"{done.username} is erased; private forms forgotten: {done.forms}")
     for copy in copies_of(config):
         click.echo(f"{copy} may still have it: remove it. So may backups.", err=True)
