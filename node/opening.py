@@ -41,16 +41,38 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-def open_store(config: Config) -> tuple[Store, Seal]:
-    """The index and the master key of a data directory, made at first need by one process at a time."""
+def open_store(config: Config, *, alone: bool = False) -> tuple[Store, Seal]:
+    """The index and the master key of a data directory, made at first need by one process at a time.
+
+    ``alone`` for what others must not write beside: they wait until it is done. SetupError if others are open already.
+    """
     with _lock_file(config, "setup.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        store = Store(config.index_path)
+        use = _use(config, alone=alone)
+        try:
+            store = Store(config.index_path)
+        except BaseException:
+            use.close()
+            raise
+        store.hold(use)
         try:
             return store, unlocked(config, store)
         except BaseException:
             store.close()
             raise
+
+
+def _use(config: Config, *, alone: bool) -> IO[str]:
+    """A lock that all who have the data directory open share, or that one of them has alone."""
+    use = _lock_file(config, "use.lock")
+    try:
+        fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+    except OSError:
+        use.close()
+        raise SetupError(
+            f"--data-dir {config.data_dir}: another command works on it; run this again when that has ended"
+        ) from None
+    return use
 
 
 def open_files(config: Config) -> FileKeeper:

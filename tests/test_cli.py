@@ -91,6 +91,7 @@ SAMPLES = {
     "publish_forms": "1",
     "check": "1",
     "yes": "1",
+    "private": "1",
     "chain_id": "9",
     "late_blocks": "8",
 }

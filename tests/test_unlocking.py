@@ -230,6 +230,26 @@ def test_a_running_node_keeps_its_key(data_dir: Path) -> None:
     is_whole(data_dir)
 
 
+def test_nobody_writes_under_the_old_key_beside_a_change(data_dir: Path) -> None:
+    """A command that has the key already must not write with it after the change."""
+    code = f"""
+from pathlib import Path
+from node.config import Config
+from node.opening import open_store
+open_store(Config(data_dir=Path({str(data_dir)!r})))
+print("open", flush=True)
+input()
+"""
+    other = subprocess.Popen(python(code), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"open\n"
+        assert "another command works on it" in change_master(data_dir).output
+        other.communicate(b"\n")
+    assert change_master(data_dir).exit_code == 0
+    is_whole(data_dir)
+
+
 KILLED_AT = {
     "before the index is sealed anew": ("node.store.sealed", "seal_anew"),
     "in the midst of it": ("node.store.sealed", "_index_anew"),

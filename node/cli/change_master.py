@@ -30,7 +30,7 @@ def change_master(data_dir: Path, master_key: KeySource | None, new_key: Path | 
 
     config = Config(data_dir=data_dir, master_key=master_key)
     with claim_directory(config):
-        store, seal = open_store(config)
+        store, seal = open_store(config, alone=True)
         with closing(store):
             total = change(config, store, seal, new_key)
     click.echo(f"{total} values are sealed under the new master key; the old one opens nothing of the index any more")

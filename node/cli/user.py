@@ -54,7 +54,7 @@ def user_erase(data_dir: Path, master_key: KeySource | None, username: str, yes:
 
     config = Config(data_dir=data_dir, master_key=master_key)
     with claim_directory(config):
-        store, seal = open_store(config)
+        store, seal = open_store(config, alone=True)
         with closing(store):
             done = erase(store, seal, username)
     click.echo(f"{done.username} is erased; private forms forgotten: {done.forms}")

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import peewee
 from playhouse.migrations import Runner
@@ -41,6 +41,7 @@ class Store:
         if tables.database.obj is not None:
             raise AssertionError("this process has an index open already")
         self._path = path
+        self._held: IO[str] | None = None
         self._write_lock = threading.RLock()
         self._group = Group(self._write_lock, self._write_all)
         self._database = peewee.SqliteDatabase(
@@ -105,10 +106,16 @@ class Store:
         """Close this thread's connection, at the end of the thread."""
         self._database.close()
 
+    def hold(self, lock: IO[str]) -> None:
+        """Keep a lock for as long as the index is open."""
+        self._held = lock
+
     def close(self) -> None:
         """Close the index; other threads must have ended or closed their connections."""
         self._database.close()
         tables.database.initialize(None)
+        if self._held is not None:
+            self._held.close()
 
     def settings(self) -> dict[str, str]:
         """Everything that ``claim`` remembered."""

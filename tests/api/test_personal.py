@@ -18,6 +18,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from node.cli import main
+from node.config import Config
+from node.store.seal import Seal
+from tests.flow.world import started
 from tests.support import people
 from tests.support.node import RunningNode, eventually, running
 from tests.support.people import Person
@@ -124,6 +127,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         stranger = people.register(node.client)
         answers.append(str(stranger.call("GetOrgUser", username=person.username)))
         answers.append(httpx.get(_page(node, goods_id)).text)
+        answers.append(httpx.get(f"http://{node.ready['http']}/metrics").text)
         person.call("Member", org_id=org_id, username=stranger.username)
         answers.append(str(stranger.call("GetOrgUser")))
         is_published(data_dir, 2)
@@ -309,6 +313,9 @@ def test_an_erased_person_is_forgotten_and_history_stays(run: Run, tmp_path: Pat
             logged_in(node)
         node.client.call("Register", phone=PHONE, nickname="again", passwd=PASSWORD)
 
+    told = json.loads(vtrace("user", "export", run.person.username, "--data-dir", str(data_dir)).stdout)
+    assert told["actor"][0]["rights"] == 0  # taken when the node started
+
     checked = vtrace("reindex", "--data-dir", str(data_dir), "--check")
     assert (checked.exit_code, checked.stdout.splitlines()[-1][-15:]) == (0, ": 0 differences"), checked.output
     rebuilt = vtrace("reindex", "--data-dir", str(data_dir), "--forms", str(tmp_path / "forms.jsonl"))
@@ -355,3 +362,25 @@ def test_a_kill_in_an_erasure_leaves_all_or_nothing(run: Run, tmp_path: Path, mo
         assert (told["person"]["phone"] == PHONE) == (name == "forget_account")
     # The export was a start: what was due to be wiped is.
     assert open_files(data_dir, (*TOLD, *FORM.values())) == []
+
+
+def test_recording_opens_nothing_personal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    real = Seal.open
+
+    def noting(seal: Seal, name: str, sealed: bytes) -> bytes:
+        opened.append(name)
+        return real(seal, name, sealed)
+
+    with started(Config(data_dir=tmp_path / "d", grpc="127.0.0.1:0", http="127.0.0.1:0")) as node:
+        maker = people.maker(node.client)
+        (goods_id,) = maker.goods(1)
+        carrier = people.transporter(node.client)
+        monkeypatch.setattr(Seal, "open", noting)
+        monkeypatch.setattr(Seal, "index", lambda *_: pytest.fail("a phone was looked up"))
+        maker.boss.call("CreateCirc", goods_id=goods_id, circ_type=1)
+        maker.boss.call("CreateCirc", goods_id=goods_id, circ_type=3, to=carrier.username)
+        people.history(node.client, goods_id)
+        assert [name for name in opened if name.startswith(("person", "org"))] == []
+        maker.boss.call("Profile")
+        assert [name for name in opened if name.startswith("person")] != []
