@@ -55,6 +55,7 @@ def test_every_command_is_there() -> None:
         ("keys", "change-master"),
         ("user", "export"),
         ("user", "erase"),
+        ("labels",),
     }
 
 
@@ -94,6 +95,7 @@ SAMPLES = {
     "private": "1",
     "chain_id": "9",
     "late_blocks": "8",
+    "serial_id": "12",
 }
 
 
