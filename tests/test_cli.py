@@ -55,6 +55,8 @@ def test_every_command_is_there() -> None:
         ("keys", "change-master"),
         ("user", "export"),
         ("user", "erase"),
+        ("epcis", "export"),
+        ("epcis", "import"),
         ("labels",),
     }
 
@@ -95,6 +97,8 @@ SAMPLES = {
     "private": "1",
     "chain_id": "9",
     "late_blocks": "8",
+    "pending": "1",
+    "epcs": "urn:a:1 urn:a:2",
     "serial_id": "12",
 }
 

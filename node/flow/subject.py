@@ -72,7 +72,7 @@ def _shown(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, CircType(value).name.lower()
         elif name == "goods_ids":
             yield name, [int(goods_id) for goods_id in value.split(",")]
-        elif name in ("private", "deleted"):
+        elif name in ("private", "deleted", "success"):
             yield name, bool(value)
         elif name == "own":
             yield name, json.loads(value)

@@ -34,6 +34,9 @@ SECTIONS: Mapping[str, str] = {
         SELECT cid, size, declared, filename, own, created_at FROM file WHERE uploader_id = :user ORDER BY id""",
     "answers_kept": """
         SELECT rpc, key, created_at FROM idempotency WHERE scope = 'user ' || :user OR scope = :scope ORDER BY id""",
+    "captures": """
+        SELECT capture_id, created_at, finished_at, success, outcome FROM capture_job WHERE user_id = :user
+        ORDER BY id""",
     "circs_operated": f"{_CIRC} WHERE a.user_id = :user ORDER BY c.id",
     "circs_received": f"{_CIRC} WHERE b.user_id = :user AND a.user_id != :user ORDER BY c.id",
 }
@@ -66,6 +69,8 @@ def forget_account(user_id: int, scope: str) -> None:
     """Forget what a deleted user said of itself; the username stays, since the chain knows its digest."""
     t.run("UPDATE \"user\" SET nickname = '', avatar = '', password_hash = '' WHERE id = ?", user_id)
     t.run("DELETE FROM idempotency WHERE scope IN (?, ?)", f"user {user_id}", scope)
+    for table in ("capture_job", "captured_event"):  # the latter has hashes of events, without a salt
+        t.run(f"DELETE FROM {table} WHERE user_id = ?", user_id)
 
 
 def actors_with_rights_of_the_deleted() -> list[int]:
