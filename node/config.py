@@ -60,6 +60,7 @@ class Config:
     public_rpc: str | None = None
     models: Path | None = None
     publish_forms: bool = False
+    webhooks_local: bool = False
 
     @property
     def master_key_source(self) -> KeySource:

@@ -92,6 +92,7 @@ SAMPLES = {
     "everything": "1",
     "predictions": "1",
     "publish_forms": "1",
+    "webhooks_local": "1",
     "check": "1",
     "yes": "1",
     "private": "1",

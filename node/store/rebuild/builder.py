@@ -23,7 +23,7 @@ from node.store.rebuild.times import Times
 from node.store.rebuild.transactions import Transactions
 from node.store.unsealed import COLUMNS as UNSEALED
 
-_FROM_CHAIN = frozenset({"circ", "circ_goods", "actor", "published", HISTORY})
+_FROM_CHAIN = frozenset({"circ", "circ_goods", "actor", "published", "change", "feed", HISTORY})
 _SCRATCH = """
 CREATE TABLE scratch.known (
     digest BLOB PRIMARY KEY, salt BLOB, form BLOB, created_at INTEGER, reason TEXT, private INTEGER, erased BLOB);
@@ -179,6 +179,7 @@ class Rebuild:
 
     def finish(self) -> None:
         """Make the new index durable; nothing more can be written."""
+        self.db.execute("DELETE FROM main.change")  # nobody has a cursor of this feed yet
         self.db.execute("COMMIT")
         self.db.close()
         handle = os.open(self._path, os.O_RDWR)
