@@ -24,6 +24,11 @@ def actor_key(actor_id: int) -> str:
     return f"actor {actor_id}"
 
 
+def webhook_secret(webhook_id: int) -> str:
+    """The name of a webhook's secret."""
+    return f"webhook {webhook_id}"
+
+
 def answer(scope: str, key: str) -> str:
     """The name of the answer to a call with an idempotency key."""
     return f"answer {scope} {key}"
@@ -55,6 +60,7 @@ _CONTACT = ("legal_name_sealed", "legal_phone_sealed")
 COLUMNS: tuple[tuple[str, str, str, Callable[[Any], str]], ...] = (
     ("sealed_key", "name", "sealed", str),
     ("actor", "id", "key_sealed", actor_key),
+    ("webhook", "id", "secret_sealed", webhook_secret),
     *(("person", "user_id", each, lambda key, each=each: personal(key, plain(each))) for each in _PERSON),
     *(("org_contact", "org_id", each, lambda key, each=each: contact(key, plain(each))) for each in _CONTACT),
 )
