@@ -14,7 +14,8 @@ from node.store import tables as t
 
 _HISTORY = (
     "SELECT circ.id, circ_type, by_user.username, to_user.username, form, salt, tx_hash, mined_hash, circ_goods.times, "
-    "circ.status, circ.created_at, reason FROM circ_goods JOIN circ ON circ.id = circ_id "
+    "circ.status, circ.created_at, reason, private, erased_digest IS NOT NULL "
+    "FROM circ_goods JOIN circ ON circ.id = circ_id "
     'JOIN actor AS by_actor ON by_actor.id = operator_id JOIN "user" AS by_user ON by_user.id = by_actor.user_id '
     'JOIN actor AS to_actor ON to_actor.id = to_id JOIN "user" AS to_user ON to_user.id = to_actor.user_id '
     "JOIN outbox ON outbox.id = outbox_id WHERE goods_id = ? ORDER BY circ_id"
@@ -107,12 +108,13 @@ def add_circ(
     outbox_id: int,
     times: Mapping[int, int],
     now: int,
+    private: bool = False,
 ) -> int:
     """A pending circ of the goods in ``times`` (goods id → times before it); answers the circ's id."""
     ((circ_id,),) = t.run(
-        "INSERT INTO circ (circ_type, operator_id, to_id, form, salt, status, outbox_id, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        *(int(circ_type), operator, to, form, salt, CircStatus.PENDING.value, outbox_id, now),
+        "INSERT INTO circ (circ_type, operator_id, to_id, form, salt, status, outbox_id, created_at, private) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        *(int(circ_type), operator, to, form, salt, CircStatus.PENDING.value, outbox_id, now, private or None),
     ).fetchall()
     rows = ((goods_id, circ_id, before) for goods_id, before in times.items())
     t.run_many("INSERT INTO circ_goods (goods_id, circ_id, times) VALUES (?, ?, ?)", rows)
@@ -129,16 +131,20 @@ def history(goods_id: int) -> list[CircRecord]:
             operator=operator,
             to=to,
             form=bytes(form),
-            salt=bytes(salt),
+            salt=b"" if erased else bytes(salt),
             trans_id=trans_id,
             tx_hash=mined_hash,
             times=times,
             status=CircStatus(status),
             recorded_at=recorded_at,
             reason=reason or "",
+            private=bool(private),
+            erased=bool(erased),
         )
         for (
             *(circ_id, circ_type, operator, to, form, salt, trans_id, mined_hash, times, status, recorded_at, reason),
+            private,
+            erased,
         ) in t.run(_HISTORY, goods_id)
     ]
 
