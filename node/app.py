@@ -45,6 +45,7 @@ from node.flow.recognise import Recognition
 from node.flow.record import Recorder
 from node.flow.state import TROUBLE
 from node.flow.submit import Sender
+from node.flow.token_keys import TokenKeys
 from node.flow.wallets import Wallets
 from node.flow.worker import Worker
 from node.models.catalogue import SHIPPED, Catalogue
@@ -54,8 +55,8 @@ from node.page.rpc import RpcEndpoint
 from node.page.site import RPC_PATH, Site
 from node.page.times import BlockTimes
 from node.page.trace import TraceEndpoint
-from node.store import keys, progress
 from node.store import people as users
+from node.store import progress
 from node.store.seal import Seal
 
 IDLE_SECONDS_EMBEDDED = 1.0
@@ -209,9 +210,7 @@ class Node:
         products = Products(self._store, recorder, clock, submitted)
         query = Query(self._store, chain, self._ledger)
         wallets = Wallets(chain, self._ledger.contract)
-        with self._store.write():
-            seed = keys.own_key(seal, "token", Tokens.new_seed)
-        tokens = Tokens(seed, users.user, clock)
+        tokens = Tokens(TokenKeys(self._store, seal, clock, Tokens.new_seed), users.user, clock)
         servicers = (
             Users(people, tokens),
             Orgs(people),
@@ -226,7 +225,7 @@ class Node:
         offered = self._config.public_rpc or (RPC_PATH if is_embedded else "")
         trace = TraceEndpoint(query, BlockTimes(chain), Place(self._ledger.chain_id, self._ledger.contract, offered))
         once = Once(self._store, seal, clock, submitted)
-        rpcs = all_rpcs(servicers, tokens, once)
+        rpcs = all_rpcs(servicers, tokens, once, self._config.trusted_proxies)
         server = Server(self._config.grpc, rpcs)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:

@@ -162,7 +162,7 @@ async def _whole(rpc: Rpc, route: transcode.Route, segments: list[str], request:
             transcode.request(route, message, segments, request.query, parsed)
         return message
 
-    return Asked(read, request.metadata(), request.is_there)
+    return Asked(read, request.metadata(), request.is_there, request.peer)
 
 
 def _streamed(rpc: Rpc, request: Request) -> Asked:
@@ -180,7 +180,7 @@ def _streamed(rpc: Rpc, request: Request) -> Asked:
 
     if kind != http_upload.JSON and rpc.request_class is not wire.UploadRequest:
         _hold_json(request)
-    return Asked(read, request.metadata(), request.is_there)
+    return Asked(read, request.metadata(), request.is_there, request.peer)
 
 
 def _hold_json(request: Request) -> None:

@@ -10,7 +10,6 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from node import __version__
 from node.api import protojson, transcode
-from node.api.auth import ANYONE
 from node.api.dispatch import Rpc
 from node.domain import limits
 from node.wire.comments import COMMENTS
@@ -121,7 +120,7 @@ class _Document:
         text = self._comment(rpc.method.full_name)
         answer = self._ref(rpc.method.output_type)
         ok = {"description": self._comment(rpc.method.output_type.full_name) or "OK", "content": _json(answer)}
-        kept = [status for status in RESPONSES if status != 403 or rpc.needs is not ANYONE]
+        kept = [status for status in RESPONSES if status != 403 or not rpc.access.open_to_anyone]
         made: dict[str, Any] = {
             "operationId": rpc.name + (str(number) if number else ""),
             "tags": [rpc.method.containing_service.name],
@@ -133,7 +132,7 @@ class _Document:
                 **{str(status): {"$ref": f"#/components/responses/{status}"} for status in kept},
             },
         }
-        if rpc.needs is ANYONE:
+        if rpc.access.open_to_anyone:
             made["security"] = []
         if rpc.method.client_streaming:
             made["requestBody"] = {"required": True, "content": self._streamed(rpc)}

@@ -85,6 +85,7 @@ def _handler(rpc: Rpc) -> Any:
             read=lambda: map(parsed, request) if streams else parsed(request),
             metadata=tuple(context.invocation_metadata()),
             is_there=context.is_active,
+            peer=context.peer(),
         )
         try:
             return rpc.answer(asked)

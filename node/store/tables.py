@@ -373,6 +373,23 @@ class Idempotency(Table):
         indexes = ((("scope", "key"), True),)
 
 
+class Login(Table):
+    """Failed logins of an account (a keyed digest of its phone) from a network that it came in from before, or NOWHERE.
+
+    The networks are keyed digests too.
+    """
+
+    id = AutoField()
+    account = BlobField()
+    network = BlobField()
+    failures = IntegerField()
+    last_at = BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "login"
+        indexes = ((("account", "network"), True),)
+
+
 TABLES = (
     Setting,
     SealedKey,
@@ -394,4 +411,5 @@ TABLES = (
     RecognitionModel,
     Idempotency,
     Published,
+    Login,
 )
