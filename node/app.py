@@ -210,7 +210,7 @@ class Node:
         products = Products(self._store, recorder, clock, submitted)
         query = Query(self._store, chain, self._ledger)
         wallets = Wallets(chain, self._ledger.contract)
-        tokens = Tokens(TokenKeys(self._store, seal, clock, Tokens.new_seed), users.user, clock)
+        self.tokens = tokens = Tokens(TokenKeys(self._store, seal, clock, Tokens.new_seed), users.user, clock)
         servicers = (
             Users(people, tokens),
             Orgs(people),
@@ -225,7 +225,7 @@ class Node:
         offered = self._config.public_rpc or (RPC_PATH if is_embedded else "")
         trace = TraceEndpoint(query, BlockTimes(chain), Place(self._ledger.chain_id, self._ledger.contract, offered))
         once = Once(self._store, seal, clock, submitted)
-        rpcs = all_rpcs(servicers, tokens, once, self._config.trusted_proxies)
+        self.rpcs = rpcs = all_rpcs(servicers, tokens, once, self._config.trusted_proxies)
         server = Server(self._config.grpc, rpcs)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:

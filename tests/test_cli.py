@@ -90,6 +90,7 @@ SAMPLES = {
     "chain_id": "9",
     "late_blocks": "8",
     "trusted_proxies": "2",
+    "revoke": "1",
 }
 
 

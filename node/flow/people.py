@@ -246,6 +246,8 @@ class People:
             changed = self._changed(user, columns)
             if change.password is not None:
                 people.revoke_tokens(user.id)
+            elif change.role is not None:
+                _end_tokens(user, changed)
         self._submitted()
         return changed
 
@@ -254,6 +256,7 @@ class People:
         with self._store.write():
             user = self.called("USERNAME", username)
             changed = self._changed(user, _granted(user, role))
+            _end_tokens(user, changed)
         self._submitted()
         return changed
 
@@ -284,16 +287,17 @@ class People:
         if not columns:
             return user
         changed = people.change_user(user.id, **columns)
-        if not has(changed.role, user.role):
-            people.revoke_tokens(user.id)
-            changed = self._now(user)
         self._role_changed(changed)
         return changed
 
-    def _now(self, user: User) -> User:
-        found = people.user(user.id)
-        assert found is not None
-        return found
+
+def _end_tokens(before: User, after: User) -> None:
+    """Whoever is given a role that lacks something of the one before logs in anew.
+
+    No token holds a role, so what a role allows ends at once anyhow, also when an org lets a member go.
+    """
+    if not has(after.role, before.role):
+        people.revoke_tokens(before.id)
 
 
 def _is_resident_id(number: str) -> bool:

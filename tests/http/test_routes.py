@@ -16,9 +16,9 @@ import pytest
 from google.api import annotations_pb2
 
 from node.api import http
-from node.domain.access import ACCESS
 from node.api.http import HTTP_STATUS
 from node.api.services import SERVICES
+from node.domain.access import ACCESS
 from node.errors import Status
 from tests.support import people
 from tests.support.node import RunningNode, eventually
