@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from node.clock import Clock
 from node.domain.addresses import network_of, tells_callers_apart
@@ -35,6 +36,13 @@ SWEEP_ROWS = 4 * SWEEP_EVERY
 ADDRESSES_MAX = 10_000
 
 
+@dataclass
+class Attempt:
+    """An attempt under way."""
+
+    forgiven: bool = False
+
+
 class Addresses:
     """Failed attempts by address, of the last ones to fail, in memory."""
 
@@ -43,11 +51,23 @@ class Addresses:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Attempts] = OrderedDict()
 
-    def begin(self, address: str) -> None:
-        """Count an attempt as failed; RESOURCE_EXHAUSTED while the address has to wait."""
+    @contextmanager
+    def attempt(self, address: str) -> Iterator[Attempt]:
+        """One attempt, counted as failed until it is ``forgiven``; RESOURCE_EXHAUSTED while the address has to wait."""
+        attempt = Attempt()
         if not tells_callers_apart(address):
+            yield attempt
             return
-        network, now = network_of(address), self._clock()
+        network = network_of(address)
+        before, begun = self._begin(network)
+        try:
+            yield attempt
+        finally:
+            if attempt.forgiven:
+                self._take_back(network, before, begun)
+
+    def _begin(self, network: str) -> tuple[int, int]:
+        now = self._clock()
         with self._lock:
             known = self._known.get(network, Attempts(0, now))
             failures = ADDRESS.counted(known.failures, known.last_at, now)
@@ -58,14 +78,15 @@ class Addresses:
             self._known.move_to_end(network)
             if len(self._known) > ADDRESSES_MAX:
                 self._known.popitem(last=False)
+            return known.last_at, now
 
-    def take_back(self, address: str) -> None:
-        """The last attempt was no failure. What failed before still counts: an attacker may have one right password."""
-        network = network_of(address)
+    def _take_back(self, network: str, before: int, begun: int) -> None:
+        """What failed before still counts: an attacker may have one right password."""
         with self._lock:
             known = self._known.get(network)
             if known is not None and known.failures > 1:
-                self._known[network] = Attempts(known.failures - 1, known.last_at)
+                last_at = before if known.last_at == begun else known.last_at
+                self._known[network] = Attempts(known.failures - 1, last_at)
             elif known is not None:
                 del self._known[network]
 
@@ -102,27 +123,27 @@ class Login:
     @contextmanager
     def registering(self, address: str) -> Iterator[None]:
         """A registration: that a phone is taken can't be hidden, so asking for many costs as failed logins do."""
-        self._addresses.begin(address)
-        try:
-            yield
-        except VTraceError as fault:
-            if fault.reason is not Reason.ENTRY_DUPLICATE:
-                self._addresses.take_back(address)
-            raise
-        self._addresses.take_back(address)
+        with self._addresses.attempt(address) as attempt:
+            try:
+                yield
+            except VTraceError as fault:
+                attempt.forgiven = fault.reason is not Reason.ENTRY_DUPLICATE
+                raise
+            attempt.forgiven = True
 
     def _is_right(self, user: User | None, phone: str, password: str, address: str) -> bool:
         account = self._digest(b"account", phone.encode(errors="replace")[:PHONE_BYTES_MAX])
         network = self._digest(b"network" + account, network_of(address).encode())
         stored = user.password_hash if user is not None else None
-        with self._passwords.place():
-            self._addresses.begin(address)
+        with self._passwords.place(), self._addresses.attempt(address) as attempt:
+            attempt.forgiven = True  # whom the account makes wait has not guessed
             where = self._begin(account, network)
+            attempt.forgiven = False
             checked = self._passwords.check(stored, password)
             if user is None or not checked.matches:
                 return False
+            attempt.forgiven = True
             anew = self._passwords.hash(password) if checked.outdated else None
-        self._addresses.take_back(address)
 
         def succeed() -> None:
             if where == NOWHERE:

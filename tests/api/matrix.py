@@ -142,7 +142,8 @@ class Cell:
         self.token = None if self.caller is None else world.token(self.caller)
         if column is Column.OTHER:
             assert self.caller is not None
-            world.org(self.caller)
+            if access.scope is not Scope.SELF:
+                world.org(self.caller)
         elif access.scope in (Scope.OWN_ORG, Scope.OWNED_ORG):
             self._org_id  # noqa: B018 (the caller is in it before it calls)
         if column is Column.DELETED:
@@ -370,7 +371,7 @@ BUILDERS: dict[str, Callable[[Cell], Any]] = {
     "GetGoodsSerial": lambda cell: wire.GetGoodsSerialRequest(serial_id=cell.serial_id),
     "CreateCirc": lambda cell: wire.CreateCircRequest(goods_id=cell.held_id, circ_type=cell.kind),
     "BatchCirc": lambda cell: wire.BatchCircRequest(goods_ids=[cell.held_id], circ_type=cell.kind),
-    "GetAccount": lambda cell: wire.GetAccountRequest(new_account=signer.address_of(signer.new_key())),
+    "GetAccount": lambda _: wire.GetAccountRequest(new_account=signer.address_of(signer.new_key())),
     "SetAccount": _set_account,
     "PrepareCirc": _prepare,
     "GetCirc": lambda cell: wire.GetCircRequest(goods_id=cell.goods_id),
