@@ -64,6 +64,17 @@ def test_each_kind_of_circ_is_for_its_roles(world: World, kind: CircType, column
     assert _outcome(cell, "CreateCirc", request) == (OK if may else DENIED)
 
 
+def test_preparing_new_goods_is_for_those_who_may_make_them(world: World) -> None:
+    for column in (Column.TRANSPORTER, Column.EXAMINER, Column.PRODUCER):
+        cell = Cell(world, ACCESS["BatchCreateGoods"], column)
+        request = wire.PrepareCircRequest(
+            batch_create_goods=wire.BatchCreateGoodsRequest(serial_id=cell.serial_id, sum=1)
+        )
+        if column is Column.PRODUCER:
+            cell.take_key()
+        assert _outcome(cell, "PrepareCirc", request) == (OK if column is Column.PRODUCER else DENIED)
+
+
 def test_an_examiner_exams_what_others_hold_and_nobody_else_does(world: World) -> None:
     for column in (Column.EXAMINER, Column.ADMIN, Column.TRANSPORTER, Column.OTHER):
         cell = Cell(world, ACCESS["CreateCirc"], column)

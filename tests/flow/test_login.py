@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -275,6 +276,20 @@ def test_guesses_of_a_logged_in_users_password_count_too(house: House) -> None:
         house.people.change_user(house.user, "", change, ABROAD)
     assert refused.value.status is Status.RESOURCE_EXHAUSTED
     assert house.attempt() == 1
+
+
+def test_who_is_no_admin_any_more_when_it_comes_to_writing_changes_nobody(house: House) -> None:
+    with house.store.write():
+        other = people.add_user(username="u2", nickname="n", phone=UNKNOWN, role=Role.NORMAL, password_hash="", now=0)
+    until_now = replace(house.user, role=Role.ADMIN)
+    for change in (
+        lambda: house.people.delete(until_now, other.username),
+        lambda: house.people.change_user(until_now, other.username, UserChange(nickname="x"), ABROAD),
+        lambda: house.people.change_user(until_now, "", UserChange(role="admin"), ABROAD),
+    ):
+        with pytest.raises(VTraceError) as refused:
+            change()
+        assert refused.value.status is Status.PERMISSION_DENIED
 
 
 WORK: dict[str, Callable[[House], str]] = {
