@@ -72,7 +72,13 @@ def test_preparing_new_goods_is_for_those_who_may_make_them(world: World) -> Non
         )
         if column is Column.PRODUCER:
             cell.take_key()
-        assert _outcome(cell, "PrepareCirc", request) == (OK if column is Column.PRODUCER else DENIED)
+            assert _outcome(cell, "PrepareCirc", request) == OK
+            continue
+        assert cell.caller is not None
+        world.join(cell.caller, cell.org_id)
+        with pytest.raises(grpc.RpcError) as refused:
+            cell.world.ask("PrepareCirc", str(cell.token), batch_create_goods=request.batch_create_goods)
+        assert refused.value.details().startswith("BatchCreateGoods needs the role producer")
 
 
 def test_an_examiner_exams_what_others_hold_and_nobody_else_does(world: World) -> None:
