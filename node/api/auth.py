@@ -129,7 +129,7 @@ class Tokens:
                 _number(said["nbf"]),
                 _number(said["exp"]),
             )
-        except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError):
+        except (jwt.InvalidTokenError, ValueError, TypeError):
             raise _not_ours() from None
 
     def _seconds(self) -> int:
