@@ -52,6 +52,7 @@ def test_every_command_is_there() -> None:
         ("files", "verify"),
         ("forms", "export"),
         ("reindex",),
+        ("labels",),
     }
 
 
@@ -91,6 +92,7 @@ SAMPLES = {
     "late_blocks": "8",
     "trusted_proxies": "2",
     "revoke": "1",
+    "serial_id": "12",
 }
 
 

@@ -94,6 +94,7 @@ ACCESS: dict[str, Access] = {
     "UpdateGoodsSerial": _producer(),
     "UpdateGoods": _producer(),
     "ListMaterial": _producer(Scope.ANYTHING),
+    "ListLabels": _producer(),
     "GetClass": _producer(),
     "GetGoodsSerial": _producer(),
     "CreateCirc": _RECORDERS,

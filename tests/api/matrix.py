@@ -367,6 +367,7 @@ BUILDERS: dict[str, Callable[[Cell], Any]] = {
     "UpdateGoodsSerial": _update_serial,
     "UpdateGoods": _update_goods,
     "ListMaterial": lambda _: wire.ListMaterialRequest(),
+    "ListLabels": lambda cell: wire.ListLabelsRequest(serial_id=cell.serial_id),
     "GetClass": lambda cell: wire.GetClassRequest(goods_id=cell.goods_id),
     "GetGoodsSerial": lambda cell: wire.GetGoodsSerialRequest(serial_id=cell.serial_id),
     "CreateCirc": lambda cell: wire.CreateCircRequest(goods_id=cell.held_id, circ_type=cell.kind),
