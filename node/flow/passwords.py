@@ -46,7 +46,7 @@ class Passwords:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Room to hash in; RESOURCE_EXHAUSTED if too many wait for theirs already."""
+        """Room among those that hash or wait for it; RESOURCE_EXHAUSTED if there is none."""
         if not self._places.acquire(blocking=False):
             raise VTraceError(
                 Reason.SERVICE_OFFLINE,
@@ -55,8 +55,7 @@ class Passwords:
                 retry_seconds=RETRY_SECONDS,
             )
         try:
-            with self._hashing:
-                yield
+            yield
         finally:
             self._places.release()
 
@@ -69,7 +68,8 @@ class Passwords:
     def hash(self, password: str) -> str:
         """The hash of a password that is right (within ``place()``)."""
         try:
-            return self._hasher.hash(passwords.normalised(password))
+            with self._hashing:
+                return self._hasher.hash(passwords.normalised(password))
         except HashingError as fault:
             raise VTraceError(Reason.PASSWD_HASH_FAILED, "the password could not be stored") from fault
 
@@ -78,11 +78,12 @@ class Passwords:
         if len(password) > passwords.LENGTH_MAX:
             password = ""
         normal = passwords.normalised(password)
-        if self._verified(stored, normal):
-            return Checked(True, stored is None or self._hasher.check_needs_rehash(stored))
-        # Earlier versions hashed passwords as they came.
-        if normal != password and self._verified(stored, password):
-            return Checked(True, outdated=True)
+        with self._hashing:
+            if self._verified(stored, normal):
+                return Checked(True, stored is None or self._hasher.check_needs_rehash(stored))
+            # Earlier versions hashed passwords as they came.
+            if normal != password and self._verified(stored, password):
+                return Checked(True, outdated=True)
         return Checked(False)
 
     def _verified(self, stored: str | None, password: str) -> bool:

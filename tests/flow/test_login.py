@@ -401,6 +401,13 @@ def test_too_many_logins_at_once_are_told_so_and_cost_nothing(house: House, monk
     assert house.log_in().username == "u1"
 
 
+def test_who_has_to_wait_does_not_wait_for_a_hash(house: House) -> None:
+    house.use_up()
+    hashing = house.people._passwords._hashing
+    with hashing, hashing:  # all that are done at once
+        assert house.attempt() == 1
+
+
 def test_the_list_of_common_passwords_is_there(house: House) -> None:
     assert len(passwords._COMMON) > 10_000
     for common in ("password1234", "PASSWORD1234", "qwertyuiop", "12345678"):
