@@ -124,12 +124,12 @@ class Login:
     def registering(self, address: str) -> Iterator[None]:
         """A registration: that a phone is taken can't be hidden, so asking for many costs as failed logins do."""
         with self._addresses.attempt(address) as attempt:
+            attempt.forgiven = True
             try:
                 yield
             except VTraceError as fault:
                 attempt.forgiven = fault.reason is not Reason.ENTRY_DUPLICATE
                 raise
-            attempt.forgiven = True
 
     def _is_right(self, user: User | None, phone: str, password: str, address: str) -> bool:
         account = self._digest(b"account", phone.encode(errors="replace")[:PHONE_BYTES_MAX])
