@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import grpc
 import httpx
@@ -13,8 +13,11 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from node.clock import now_micros
+from node.config import Config
 from node.domain.delay import ACCOUNT
 from node.wire.vtrace.v1 import service_pb2 as wire
+from tests.flow.world import Running, started
 from tests.support import people
 from tests.support.node import RunningNode, eventually, running, vtrace
 from tests.support.people import Person
@@ -23,17 +26,20 @@ from tests.support.wire_client import Refusal, WireClient
 HOME, ABROAD = "203.0.113.7", "198.51.100.9"
 
 
-@pytest.fixture(scope="module")
-def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
-    """A node with one proxy in front, which the tests play."""
-    with running(tmp_path_factory.mktemp("behind") / "data", "--trusted-proxies", "1") as node:
+@contextmanager
+def behind(data_dir: Path, proxies: int) -> Iterator[Running]:
+    """A node behind so many proxies, which the tests play; for its logins time stands still."""
+    config = Config(data_dir=data_dir, grpc="127.0.0.1:0", http="127.0.0.1:0", trusted_proxies=proxies)
+    with started(config) as node:
+        now, login = now_micros(), node.node.people.login
+        login._clock = login._addresses._clock = lambda: now
         yield node
 
 
-def _by_grpc(node: RunningNode, phone: str, password: str, forwarded: str) -> int:
+def _by_grpc(node: Running, phone: str, password: str, forwarded: str) -> int:
     """0 for a token, 1 for none, else the seconds to wait plus 1."""
     request = wire.TokenRequest(phone=phone, password=password)
-    with grpc.insecure_channel(node.ready["grpc"]) as channel:
+    with grpc.insecure_channel(node.ready.grpc) as channel:
         stub = channel.unary_unary(
             "/vtrace.v1.VTraceInterface/Token",
             request_serializer=lambda sent: sent.SerializeToString(),
@@ -53,9 +59,9 @@ def _by_grpc(node: RunningNode, phone: str, password: str, forwarded: str) -> in
     return 1 + int(info.retry_delay.seconds)
 
 
-def _by_http(node: RunningNode, phone: str, password: str, forwarded: str) -> int:
+def _by_http(node: Running, phone: str, password: str, forwarded: str) -> int:
     answer = httpx.post(
-        f"http://{node.ready['http']}/api/v1/token",
+        f"http://{node.ready.http}/api/v1/token",
         json={"phone": phone, "password": password},
         headers={"X-Forwarded-For": forwarded},
         timeout=30,
@@ -65,27 +71,25 @@ def _by_http(node: RunningNode, phone: str, password: str, forwarded: str) -> in
     return {200: 0, 401: 1}[answer.status_code]
 
 
-WAYS = pytest.mark.parametrize("log_in", [_by_grpc, _by_http])
+def test_callers_are_told_apart_by_what_the_proxy_says(tmp_path: Path) -> None:
+    with behind(tmp_path / "data", 1) as node:
+        for log_in, other in ((_by_grpc, _by_http), (_by_http, _by_grpc)):
+            phone = people.register(node.client).phone
+            assert log_in(node, phone, people.PASSWORD, HOME) == 0
+            for lie in range(ACCOUNT.free):
+                # What the caller says of itself stands further left, and counts for nothing.
+                assert log_in(node, phone, "wrong password", f"192.0.2.{lie}, {ABROAD}") == 1
+            assert log_in(node, phone, people.PASSWORD, f"{HOME}, {ABROAD}") == 2
+            assert other(node, phone, people.PASSWORD, HOME) == 0
 
 
-@WAYS
-def test_callers_are_told_apart_by_what_the_proxy_says(behind: RunningNode, log_in: Any) -> None:
-    person = people.register(behind.client)
-    assert log_in(behind, person.phone, people.PASSWORD, HOME) == 0
-    for lie in range(ACCOUNT.free):
-        # What the caller says of itself stands further left, and counts for nothing.
-        assert log_in(behind, person.phone, "wrong password", f"192.0.2.{lie}, {ABROAD}") == 1
-    assert log_in(behind, person.phone, people.PASSWORD, f"{HOME}, {ABROAD}") == 2
-    other = _by_http if log_in is _by_grpc else _by_grpc
-    assert other(behind, person.phone, people.PASSWORD, HOME) == 0
-
-
-def test_without_a_proxy_nobody_says_where_it_comes_from(node: RunningNode) -> None:
-    person = people.register(node.client)
-    assert _by_grpc(node, person.phone, people.PASSWORD, HOME) == 0
-    for lie in range(ACCOUNT.free):
-        assert _by_http(node, person.phone, "wrong password", f"192.0.2.{lie}") == 1
-    assert _by_grpc(node, person.phone, people.PASSWORD, HOME) == 2
+def test_without_a_proxy_nobody_says_where_it_comes_from(tmp_path: Path) -> None:
+    with behind(tmp_path / "data", 0) as node:
+        phone = people.register(node.client).phone
+        assert _by_grpc(node, phone, people.PASSWORD, HOME) == 0
+        for lie in range(ACCOUNT.free):
+            assert _by_http(node, phone, "wrong password", f"192.0.2.{lie}") == 1
+        assert _by_grpc(node, phone, people.PASSWORD, HOME) == 2
 
 
 def _kid(token: str | None) -> str:
@@ -107,19 +111,25 @@ def _is_refused(person: Person) -> bool:
     return False
 
 
-def test_a_running_node_takes_a_new_key_up(behind: RunningNode) -> None:
-    person = people.register(behind.client)
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[RunningNode]:
+    with running(tmp_path / "data") as node:
+        yield node
+
+
+def test_a_running_node_takes_a_new_key_up(own: RunningNode) -> None:
+    person = people.register(own.client)
     before = person.client.token
-    kid = _rotate(behind)
+    kid = _rotate(own)
     refreshed = eventually(lambda: (token := person.call("RefreshToken").token) and _kid(token) == kid and token)
     assert _kid(before) != kid
-    again = Person(person.username, person.phone, behind.client.with_token(refreshed))
+    again = Person(person.username, person.phone, own.client.with_token(refreshed))
     assert not _is_refused(person)
     assert not _is_refused(again)
-    _rotate(behind, "--revoke")
+    _rotate(own, "--revoke")
     eventually(lambda: _is_refused(person) and _is_refused(again))
-    token = behind.client.call("Token", phone=person.phone, password=people.PASSWORD).token
-    assert behind.client.with_token(token).call("Profile").user.username.value == person.username
+    token = own.client.call("Token", phone=person.phone, password=people.PASSWORD).token
+    assert own.client.with_token(token).call("Profile").user.username.value == person.username
 
 
 def test_keys_of_no_node_are_not_rotated(tmp_path: Path) -> None:
