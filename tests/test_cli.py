@@ -52,6 +52,8 @@ def test_every_command_is_there() -> None:
         ("files", "verify"),
         ("forms", "export"),
         ("reindex",),
+        ("epcis", "export"),
+        ("epcis", "import"),
         ("labels",),
     }
 
@@ -92,6 +94,8 @@ SAMPLES = {
     "late_blocks": "8",
     "trusted_proxies": "2",
     "revoke": "1",
+    "pending": "1",
+    "epcs": "urn:a:1 urn:a:2",
     "serial_id": "12",
 }
 

@@ -7,20 +7,22 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from node.api.auth import Tokens
+from node.api.auth import Session, Tokens
 from node.api.call import Call, Origin, address_in, key_in
 from node.api.services import SERVICES, message_class
 from node.api.streams import Incoming
-from node.domain.access import ACCESS, hold_role, hold_self
+from node.domain.access import ACCESS, Access, hold_role, hold_self
 from node.errors import IndexUnavailable, Reason, SignerUnavailable, Status, VTraceError
 from node.faults import point
 from node.flow.once import Once
 
 RETRY_SECONDS = 5
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -68,39 +70,13 @@ class Rpc:
 
     def answer(self, asked: Asked) -> Message:
         """The answer of one call; VTraceError is all that it raises. Blocks for as long as the work takes."""
-        try:
-            return self._answer(asked)
-        except VTraceError:
-            raise
-        except IndexUnavailable as fault:
-            log.exception("%s found no index", self.name)
-            raise VTraceError(
-                self._failed,
-                "the node's index is busy: try again",
-                status=Status.UNAVAILABLE,
-                retry_seconds=RETRY_SECONDS,
-            ) from fault
-        except SignerUnavailable as fault:
-            log.warning("%s: %s", self.name, fault)
-            raise VTraceError(
-                self._failed,
-                "what signs the node's transactions is away, and nothing was recorded: try again",
-                status=Status.UNAVAILABLE,
-                retry_seconds=RETRY_SECONDS,
-            ) from fault
-        except Exception as fault:
-            log.exception("%s failed", self.name)
-            raise VTraceError(
-                self._failed, f"{self.name} failed inside the node; its log says why", status=Status.INTERNAL
-            ) from fault
+        return guarded(self.name, self._failed, lambda: self._answer(asked))
 
     def _answer(self, asked: Asked) -> Message:
         caller, logged_in = None, 0
         if not self.access.open_to_anyone:
-            session = self._tokens.session(_authorization(asked.metadata))
+            session = session_of(self._tokens, asked.metadata, self.access, self.name)
             caller, logged_in = session.user, session.logged_in
-            hold_role(self.access, caller, self.name)
-            point("authenticated")
         given = asked.read()
         if caller is not None and self._named is not None:
             hold_self(caller, self._named(given), self.access.others)
@@ -117,6 +93,41 @@ class Rpc:
         if self.makes_something:
             point("committed")
         return answered
+
+
+def guarded(name: str, failed: Reason, work: Callable[[], T]) -> T:
+    """What ``work`` answers; VTraceError, with the reason ``failed`` for what is nobody's mistake, is all it raises."""
+    try:
+        return work()
+    except VTraceError:
+        raise
+    except IndexUnavailable as fault:
+        log.exception("%s found no index", name)
+        raise VTraceError(
+            failed,
+            "the node's index is busy: try again",
+            status=Status.UNAVAILABLE,
+            retry_seconds=RETRY_SECONDS,
+        ) from fault
+    except SignerUnavailable as fault:
+        log.warning("%s: %s", name, fault)
+        raise VTraceError(
+            failed,
+            "what signs the node's transactions is away, and nothing was recorded: try again",
+            status=Status.UNAVAILABLE,
+            retry_seconds=RETRY_SECONDS,
+        ) from fault
+    except Exception as fault:
+        log.exception("%s failed", name)
+        raise VTraceError(failed, f"{name} failed inside the node; its log says why", status=Status.INTERNAL) from fault
+
+
+def session_of(tokens: Tokens, metadata: Iterable[tuple[str, str | bytes]], access: Access, name: str) -> Session:
+    """Who calls, once it is known and has one of the row's roles."""
+    session = tokens.session(_authorization(metadata))
+    hold_role(access, session.user, name)
+    point("authenticated")
+    return session
 
 
 def all_rpcs(servicers: Sequence[Any], tokens: Tokens, once: Once, trusted_proxies: int = 0) -> list[Rpc]:
