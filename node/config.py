@@ -44,6 +44,7 @@ class Config:
     models: Path | None = None
     publish_forms: bool = False
     trusted_proxies: int = 0
+    webhooks_local: bool = False
 
     @property
     def master_key_path(self) -> Path:

@@ -89,6 +89,7 @@ SAMPLES = {
     "everything": "1",
     "predictions": "1",
     "publish_forms": "1",
+    "webhooks_local": "1",
     "check": "1",
     "chain_id": "9",
     "late_blocks": "8",

@@ -6,12 +6,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.wrappers_pb2 import BytesValue, Int32Value, Int64Value, StringValue
 
 from node.domain import records
+from node.domain.changes import STATUS_AFTER, Change, Cursor
 from node.domain.files import named_in
 from node.domain.model import CircStatus
 from node.errors import invalid
 from node.wire.circ.v1 import circ_pb2 as circ
 from node.wire.goods.v1 import goods_pb2 as goods
 from node.wire.iam.v1 import iam_pb2 as iam
+from node.wire.vtrace.v1 import watch_pb2 as watch
 
 PHONE_SHOWN = (3, 4)
 
@@ -136,3 +138,19 @@ def circ_record(value: records.CircRecord) -> circ.CircRecord:
         message.times.value = value.times
     message.reason = value.reason
     return message
+
+
+def change(value: Change, epoch: str) -> watch.CircChange:
+    """One change of a circ, in the feed called ``epoch``."""
+    return watch.CircChange(
+        cursor=str(Cursor(epoch, value.number)),
+        kind=watch.ChangeKind.Name(value.kind),
+        circ_id=value.circ_id,
+        goods_ids=value.goods_ids,
+        circ_type=circ.CircType.Name(value.circ_type),
+        trans_id=value.trans_id,
+        tx_hash=value.tx_hash,
+        status=STATUS_AFTER[value.kind].value,
+        reason=value.reason,
+        changed_at=timestamp(value.at),
+    )

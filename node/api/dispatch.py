@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from google.protobuf.message import Message
-
 from node.api.auth import Session, Tokens
 from node.api.call import Call, Origin, address_in, key_in
+from node.api.outgoing import Outgoing, Page
 from node.api.services import SERVICES, message_class
 from node.api.streams import Incoming
 from node.domain.access import ACCESS, Access, hold_role, hold_self
@@ -58,7 +57,7 @@ class Rpc:
         if servicer is None:
             raise AssertionError(f"rpc {self.name} has no servicer")
         self._servicer = servicer
-        self._work: Callable[..., Message] = getattr(servicer, self.name)
+        self._work: Callable[..., Any] = getattr(servicer, self.name)
         self._failed: Reason = servicer.failed
         self._tokens = tokens
         self._once = once
@@ -67,12 +66,20 @@ class Rpc:
         wanted = inspect.signature(self._work).parameters
         self.makes_something = "call" in wanted
         self._wants_origin = "origin" in wanted
+        self.wants_address = "address" in wanted
 
-    def answer(self, asked: Asked) -> Message:
-        """The answer of one call; VTraceError is all that it raises. Blocks for as long as the work takes."""
+    def answer(self, asked: Asked) -> Any:
+        """The answer of one call, an Outgoing if it is a stream. Blocks for as long as the work takes.
+
+        VTraceError is all that it raises.
+        """
         return guarded(self.name, self._failed, lambda: self._answer(asked))
 
-    def _answer(self, asked: Asked) -> Message:
+    def take(self, outgoing: Outgoing) -> Page:
+        """What a stream has to say now; VTraceError is all that it raises."""
+        return guarded(self.name, self._failed, outgoing.take)
+
+    def _answer(self, asked: Asked) -> Any:
         caller, logged_in = None, 0
         if not self.access.open_to_anyone:
             session = session_of(self._tokens, asked.metadata, self.access, self.name)
@@ -83,6 +90,8 @@ class Rpc:
         origin = Origin(address_in(asked.peer, asked.metadata, self._trusted_proxies), logged_in)
         arguments: list[Any] = [] if caller is None else [caller]
         arguments.append(Incoming(given, asked.is_there) if self.method.client_streaming else given)
+        if self.wants_address:
+            arguments.append(origin.address)
         if self.makes_something:
             keyed = (self.name, key_in(asked.metadata), caller, given)
             made = (self._servicer.duplicate, self.response_class, self._once)

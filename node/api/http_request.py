@@ -100,6 +100,10 @@ class Request:
                 self.ended = True
                 return
 
+    async def gone(self) -> None:
+        """Waits until the client goes away."""
+        await self._watch()
+
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass

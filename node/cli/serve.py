@@ -45,6 +45,12 @@ WAKE_SECONDS = 1.0
     help="Put the salt and form of every circ, earlier ones too, into the store of files under the CID that the chain "
     "knows. What was published is public and can't be taken back.",
 )
+@option(
+    "--webhooks-local",
+    is_flag=True,
+    help="Let webhooks go to http and to private addresses too. For development: any boss can then have the node call "
+    "what only the node can reach.",
+)
 @option("--db", type=click.Choice([SQLITE]), default=SQLITE, show_default=True, help="What holds the index.")
 @option(
     "--confirmations",
@@ -104,6 +110,7 @@ def serve(
     public_url: str | None,
     public_rpc: str | None,
     publish_forms: bool,
+    webhooks_local: bool,
     db: str,
     confirmations: int | None,
     master_key: Path | None,
@@ -144,6 +151,7 @@ def serve(
         public_rpc=public_rpc,
         publish_forms=publish_forms,
         trusted_proxies=trusted_proxies,
+        webhooks_local=webhooks_local,
     )
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -75,6 +75,8 @@ def _lines(state: State, running: bool) -> list[str]:
         if lane.trouble:
             lines.append(f"  trouble: {lane.trouble}")
     lines += [f"trouble, {each.where}, for {each.seconds:.0f} s: {each.message}" for each in state.troubles]
+    for hook in state.webhooks:
+        lines.append(f"webhook {hook.id} of org {hook.org_id} is {hook.state}: {hook.url}: {hook.last_error}")
     if state.last_error is not None:
         lines.append(f"last error, {state.last_error.seconds:.0f} s ago: {state.last_error.message}")
     return lines

@@ -105,6 +105,11 @@ ACCESS: dict[str, Access] = {
     "GetCirc": _anyone(),
     "GetGoods": _anyone(),
     "ContractName": _anyone(),
+    "WatchCirc": _anyone(),
+    "WatchOrgCirc": _producer(),
+    "CreateWebhook": _boss(),
+    "ListWebhooks": _boss(),
+    "DeleteWebhook": _boss(),
     "ListModels": _EXAMINER,
     "Predict": _EXAMINER,
 }

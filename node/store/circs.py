@@ -210,10 +210,12 @@ def fail(outbox_id: int, reason: str) -> list[int]:
                 seen.add(later)
                 heapq.heappush(waiting, later)
     stood = f"it stood on a circ that the chain refused: {cause.outbox.tx_hash}"
+    t.Circ.update(status=CircStatus.FAILED.value, reason=reason).where(t.Circ.id == cause.id).execute()
     for some in t.cut(failed):
-        t.Circ.update(status=CircStatus.FAILED.value, reason=stood).where(t.Circ.id.in_(some)).execute()
+        t.Circ.update(status=CircStatus.FAILED.value, reason=stood).where(
+            t.Circ.id.in_(some), t.Circ.id != cause.id
+        ).execute()
         t.CircGoods.update(times=None).where(t.CircGoods.circ_id.in_(some)).execute()
-    t.Circ.update(reason=reason).where(t.Circ.id == cause.id).execute()
     for some in t.cut(sorted(touched)):
         set_custody(_replayed(some))
     return failed

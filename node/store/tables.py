@@ -390,6 +390,57 @@ class Login(Table):
         indexes = ((("account", "network"), True),)
 
 
+class Change(Table):
+    """A change of a circ, in the order of commits. Triggers write it (migration 0009); the newest is never dropped.
+
+    ``kind`` is a ChangeKind; ``tx_hash`` and ``reason`` are those that came with the change.
+    """
+
+    id = AutoField()
+    circ_id = IntegerField(index=True)
+    kind = IntegerField()
+    tx_hash = CharField(null=True)
+    reason = TextField(null=True)
+    at = BigIntegerField()
+
+    class Meta:
+        table_name = "change"
+
+
+class Feed(Table):
+    """One row: the name of this sequence of changes. An index that was rebuilt has another."""
+
+    epoch = CharField(primary_key=True)
+
+    class Meta:
+        table_name = "feed"
+
+
+class Webhook(Table):
+    """Where an org wants its changes sent. All up to ``position`` was taken.
+
+    A batch up to ``batch_end`` is under way if that is set. Times are microseconds since 1970.
+    """
+
+    id = AutoField()
+    org = ForeignKeyField(Org)
+    org_id: int
+    url = CharField()
+    secret_sealed = BlobField()
+    epoch = CharField()
+    position = BigIntegerField()
+    batch_end = BigIntegerField(null=True)
+    created_at = BigIntegerField()
+    failing_since = BigIntegerField(null=True)
+    failures = IntegerField(default=0)
+    next_at = BigIntegerField(default=0)
+    last_error = TextField(default="")
+    disabled_at = BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "webhook"
+
+
 class CaptureJob(Table):
     """What became of one captured document of EPCIS events; ``outcome`` is JSON."""
 
@@ -443,6 +494,9 @@ TABLES = (
     Idempotency,
     Published,
     Login,
+    Change,
+    Feed,
+    Webhook,
     CaptureJob,
     CapturedEvent,
 )

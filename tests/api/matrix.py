@@ -112,16 +112,21 @@ class World:
 
     def call(self, rpc: str, request: Any, token: str | None) -> Any:
         method = METHODS[rpc]
-        make = self.channel.stream_unary if method.client_streaming else self.channel.unary_unary
+        kinds = {(True, False): "stream_unary", (False, True): "unary_stream", (False, False): "unary_unary"}
+        make = getattr(self.channel, kinds[method.client_streaming, method.server_streaming])
         stub = make(
             f"/{method.containing_service.full_name}/{method.name}",
             request_serializer=lambda sent: sent.SerializeToString(),
             response_deserializer=message_class(method.output_type).FromString,
         )
         metadata = [] if token is None else [("authorization", f"Bearer {token}")]
-        return stub(
-            iter([request]) if method.client_streaming else request, timeout=CALL_SECONDS_MAX, metadata=metadata
-        )
+        sent = iter([request]) if method.client_streaming else request
+        answer = stub(sent, timeout=CALL_SECONDS_MAX, metadata=metadata)
+        if not method.server_streaming:
+            return answer
+        first = next(answer)
+        answer.cancel()
+        return first
 
     def ask(self, name: str, token: str, **fields: Any) -> Any:
         """A call of the set-up."""
@@ -221,6 +226,13 @@ class Cell:
         return goods_id
 
     @cached_property
+    def webhook_id(self) -> int:
+        """A webhook of the org."""
+        assert self.org_id
+        token = self.world.token(self.boss)
+        return int(self.world.ask("CreateWebhook", token, url="https://partner.example.com/hook").id)
+
+    @cached_property
     def username(self) -> str:
         """Whom the request is about: another user for OTHER, and for those who may act for others; else the caller."""
         self.names_user = True
@@ -269,7 +281,7 @@ class Cell:
             case Scope.OWN_ORG:
                 may = not is_other or not self.names_org
             case Scope.OWNED_ORG:
-                may = self.column is Column.BOSS
+                may = self.column is Column.BOSS or (is_other and not self.names_org)
             case Scope.HOLDER:
                 return NOT_OWNER if is_other else OK
         return OK if may else DENIED
@@ -378,6 +390,11 @@ BUILDERS: dict[str, Callable[[Cell], Any]] = {
     "GetCirc": lambda cell: wire.GetCircRequest(goods_id=cell.goods_id),
     "GetGoods": lambda cell: wire.GetGoodsRequest(goods_id=cell.goods_id),
     "ContractName": lambda _: wire.ContractNameRequest(),
+    "WatchCirc": lambda cell: wire.WatchCircRequest(goods_id=[cell.goods_id]),
+    "WatchOrgCirc": lambda _: wire.WatchOrgCircRequest(),
+    "CreateWebhook": lambda _: wire.CreateWebhookRequest(url="https://partner.example.com/hook"),
+    "ListWebhooks": lambda _: wire.ListWebhooksRequest(),
+    "DeleteWebhook": lambda cell: wire.DeleteWebhookRequest(id=cell.webhook_id),
     "ListModels": lambda _: wire.ListModelsRequest(),
     "Predict": _predict,
 }
@@ -420,7 +437,9 @@ def row(made: World, rpc: str) -> list[tuple[Column, str, str]]:
         try:
             made.call(rpc, request, cell.token)
         except grpc.RpcError as error:
-            got = outcome(error)
+            # What another org has may be said not to be there: whoever owns it shows that it is.
+            is_hidden = cell.names_org and error.code() is grpc.StatusCode.NOT_FOUND
+            got = DENIED if is_hidden else outcome(error)
         cells.append((column, got, cell.expected()))
     return cells
 

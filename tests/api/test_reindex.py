@@ -119,6 +119,9 @@ def test_an_honest_index_equals_the_chain_and_stays_as_it_is(data_dir: Path) -> 
     assert done.output.count("\n") == 1
     after = content(data_dir)
     after.pop("schema_migration"), before.pop("schema_migration")
+    # The circs may have other ids, so the feed begins again under another name, and every cursor is gone.
+    assert (len(before.pop("change")) > 0, after.pop("change")) == (True, [])
+    assert after.pop("feed") != before.pop("feed")
     assert after == before
     assert beside(data_dir) == {"", ".before-reindex"}
 

@@ -20,7 +20,7 @@ from node.store.rebuild.products import Products
 from node.store.rebuild.times import Times
 from node.store.rebuild.transactions import Transactions
 
-_FROM_CHAIN = frozenset({"circ", "circ_goods", "actor", "published", HISTORY})
+_FROM_CHAIN = frozenset({"circ", "circ_goods", "actor", "published", "change", "feed", HISTORY})
 _SCRATCH = """
 CREATE TABLE scratch.known (digest BLOB PRIMARY KEY, salt BLOB, form BLOB, created_at INTEGER, reason TEXT);
 CREATE TABLE scratch.sent (digest BLOB PRIMARY KEY, outbox_id INTEGER) WITHOUT ROWID;
@@ -128,6 +128,7 @@ class Rebuild:
 
     def finish(self) -> None:
         """Make the new index durable; nothing more can be written."""
+        self.db.execute("DELETE FROM main.change")  # nobody has a cursor of this feed yet
         self.db.execute("COMMIT")
         self.db.close()
         handle = os.open(self._path, os.O_RDWR)
