@@ -73,8 +73,9 @@ from node.page.site import RPC_PATH, Site
 from node.page.times import BlockTimes
 from node.page.trace import TraceEndpoint
 from node.store import people as users
-from node.store import progress
+from node.store import progress, subject
 from node.store.seal import Seal
+from node.unlocking import warn_of_modes
 
 IDLE_SECONDS_EMBEDDED = 1.0
 IDLE_SECONDS_OTHER = 0.5
@@ -121,6 +122,7 @@ class Node:
             opened.enter_context(claim_directory(config))
             self._store, seal = open_store(config)
             opened.callback(self._store.close)
+            warn_of_modes(config)
             self._catalogue = Catalogue([SHIPPED, *([config.models] if config.models else [])])
             opened.callback(self._catalogue.close)
             stopping = stopping or threading.Event()
@@ -240,6 +242,9 @@ class Node:
         submitted = self._sender.wake
         actors = Actors(self._ledger, seal)
         self.people = people = People(self._store, seal, clock, role_changed=actors.keep_in_step, submitted=submitted)
+        with self._store.write():
+            for user_id in subject.actors_with_rights_of_the_deleted():
+                actors.keep_in_step(users.known(user_id))
         self.recorder = recorder = Recorder(self._store, self._ledger, actors, clock, submitted)
         products = Products(self._store, recorder, clock, submitted)
         query = Query(self._store, chain, self._ledger)

@@ -23,6 +23,7 @@ from node.cli.proof import proof
 from node.cli.reindex import reindex
 from node.cli.serve import serve
 from node.cli.status import status
+from node.cli.user import user
 from node.errors import SetupError, VTraceError
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -53,5 +54,5 @@ def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
 
 
-for _command in (serve, circ, labels, status, audit, proof, play_demo, reindex, files, forms, epcis, keys, admin):
+for _command in (serve, circ, labels, status, audit, proof, play_demo, reindex, files, forms, epcis, keys, user, admin):
     main.add_command(_command)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from node.cli.change_master import change_master
 from node.cli.options import DATA_DIR, MASTER_KEY, check_used, option
-from node.config import Config
+from node.config import Config, KeySource
 
 
 @click.group()
@@ -19,7 +20,7 @@ def keys() -> None:
 @DATA_DIR
 @MASTER_KEY
 @option("--revoke", is_flag=True, help="End every token at once, for a key that somebody else may have.")
-def keys_rotate(data_dir: Path, master_key: Path | None, revoke: bool) -> None:
+def keys_rotate(data_dir: Path, master_key: KeySource | None, revoke: bool) -> None:
     """Sign tokens with a new key from now on; prints its id.
 
     A running node takes the new key up within a second. Tokens of the key before stay good until they expire, at most
@@ -33,3 +34,6 @@ def keys_rotate(data_dir: Path, master_key: Path | None, revoke: bool) -> None:
 
     store, seal = open_store(Config(data_dir=data_dir, master_key=master_key))
     click.echo(rotate(store, seal, now_micros, Tokens.new_seed, revoke=revoke).kid)
+
+
+keys.add_command(change_master)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from node.cli.options import DATA_DIR, MASTER_KEY, Gwei, Size, option
-from node.config import BACKLOG_MAX, BUMP_AFTER_SECONDS, EMBEDDED, SQLITE, Config
+from node.config import BACKLOG_MAX, BUMP_AFTER_SECONDS, EMBEDDED, SQLITE, Config, KeySource
 from node.errors import SetupError
 
 WAKE_SECONDS = 1.0
@@ -113,7 +113,7 @@ def serve(
     webhooks_local: bool,
     db: str,
     confirmations: int | None,
-    master_key: Path | None,
+    master_key: KeySource | None,
     signer_key: tuple[Path, ...],
     signers: int | None,
     signer: str | None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from node.cli.options import DATA_DIR, MASTER_KEY, check_used, option
-from node.config import Config
+from node.config import Config, KeySource
 
 if TYPE_CHECKING:
     from node.flow.state import State
@@ -22,7 +22,7 @@ WEI_PER_ETHER = 10**18
 @DATA_DIR
 @MASTER_KEY
 @option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
-def status(data_dir: Path, master_key: Path | None, as_json: bool) -> None:
+def status(data_dir: Path, master_key: KeySource | None, as_json: bool) -> None:
     """Tell how far a node has come with anchoring: what waits, each signer, the chain, forks and troubles.
 
     Reads the data directory alone, on the node's own machine, beside the running node or without it.

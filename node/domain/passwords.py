@@ -37,7 +37,7 @@ def accepted(field: str, password: str, context: Iterable[str], is_common: Calla
         raise _refused(field, "broken characters", "Unicode text")
     folded = password.casefold()
     if is_common(folded):
-        raise _refused(field, "a password that many people have", "another one, such as a few words that come to mind")
+        raise _refused(field, "a common one", "a password that few people have, such as a few words that come to mind")
     left = folded
     # The longest first: an address before the name that is its beginning.
     for word in sorted({normalised(word).casefold() for word in (*_words(context), SERVICE)}, key=len, reverse=True):

@@ -16,6 +16,7 @@ from node.errors import Reason, VTraceError
 from node.flow.ledger import Ledger
 from node.store import circs, outbox
 from node.store.seal import Seal
+from node.store.sealed import actor_key
 
 KEYS_OPEN_MAX = 4_096
 """How many operators' keys are kept decrypted."""
@@ -43,7 +44,7 @@ class Actors:
         if found is not None:
             actor, sealed = found
             actor = self._in_step(actor, user)
-            return Operator(actor, None if actor.sovereign else HeldKey(self._opened(_row(actor.id), sealed)))
+            return Operator(actor, None if actor.sovereign else HeldKey(self._opened(actor_key(actor.id), sealed)))
         actor_id = circs.next_actor()
         if actor_id > ACTOR_MAX:
             raise VTraceError(Reason.CREATE_CIRC_FAILED, "the contract has no room for another actor")
@@ -54,7 +55,7 @@ class Actors:
             contract.register_actor_data(actor.account, actor.rights, name_digest(user.username)),
             REGISTER_ACTOR_GAS,
         )
-        circs.add_actor(actor, self._seal.close(_row(actor_id), key), stored.outbox_id)
+        circs.add_actor(actor, self._seal.close(actor_key(actor_id), key), stored.outbox_id)
         return Operator(actor, HeldKey(key))
 
     def keep_in_step(self, user: User) -> None:
@@ -80,7 +81,3 @@ def stands_on(actor_id: int) -> list[int]:
 
 def _rights(user: User) -> Rights:
     return Rights.NONE if user.deleted else rights_of(user.role)
-
-
-def _row(actor_id: int) -> str:
-    return f"actor {actor_id}"

@@ -20,7 +20,7 @@ from node.domain.delay import ACCOUNT, ADDRESS, MICROS
 from node.domain.records import User
 from node.errors import Reason, Status, VTraceError
 from node.flow.passwords import Passwords
-from node.store import keys, logins, people
+from node.store import keys, logins, people, personal
 from node.store.db import Store
 from node.store.logins import NOWHERE, Attempts
 from node.store.seal import Seal
@@ -100,6 +100,7 @@ class Login:
 
     def __init__(self, store: Store, seal: Seal, clock: Clock, passwords: Passwords) -> None:
         self._store = store
+        self._seal = seal
         self._clock = clock
         self._passwords = passwords
         self._addresses = Addresses(clock)
@@ -108,7 +109,8 @@ class Login:
 
     def log_in(self, phone: str, password: str, address: str) -> User:
         """The user with this phone and password; nothing tells which of the two was wrong."""
-        user = people.user_with_phone(phone)
+        user_id = personal.user_with_phone(self._seal, phone)
+        user = None if user_id is None else people.user(user_id)
         is_right = self._is_right(user, phone, password, address)
         if user is None or not is_right:
             raise VTraceError(Reason.PASSWD_ERR, "phone or password is wrong")
@@ -117,7 +119,8 @@ class Login:
 
     def confirm(self, user: User, password: str, address: str) -> None:
         """The password of a user who is logged in already, before it changes something that only the user may."""
-        if not self._is_right(user, user.phone, password, address):
+        phone = personal.of(self._seal, [user.id])[user.id].phone
+        if not self._is_right(user, phone, password, address):
             raise VTraceError(Reason.PASSWD_ERR, "current_password is wrong", metadata={"field": "current_password"})
 
     @contextmanager

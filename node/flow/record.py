@@ -68,14 +68,21 @@ class Recorder:
         to: str,
         form: bytes,
         own: OwnSignature | None = None,
+        *,
+        private: bool = False,
     ) -> list[Recorded]:
         """Record one circ of ``goods_ids`` (ascending, distinct); all of them or none.
 
         ``to`` is the receiver's username for a transfer, else empty or the caller's. A batch that no single
         transaction can hold is answered as several, each with its own trans_id; one with the caller's ``own``
-        signature is refused. Raises Unsure where the signature has to be looked at outside.
+        signature is refused. A ``private`` form is never published, and forgotten when the caller's data is erased.
+        Raises Unsure where the signature has to be looked at outside.
         """
-        recorded = self._store.together(lambda: self.enrol(caller, circ_type, goods_ids, to, form, own=own))
+
+        def enrolled() -> list[Recorded]:
+            return self.enrol(caller, circ_type, goods_ids, to, form, own=own, private=private)
+
+        recorded = self._store.together(enrolled)
         self._submitted()
         return recorded
 
@@ -89,13 +96,14 @@ class Recorder:
         *,
         is_first: bool = False,
         own: OwnSignature | None = None,
+        private: bool = False,
     ) -> list[Recorded]:
         """``create`` for a caller that writes to the index already and tells ``submitted`` itself.
 
         ``is_first`` is said of the produce circ that makes goods, whose form is the node's own.
         """
         operator, planned = self._planned(caller, circ_type, goods_ids, to, form, own, is_first=is_first)
-        recorded = [self._store_circ(operator, each, form, own) for each in planned]
+        recorded = [self._store_circ(operator, each, form, own, private=private) for each in planned]
         point("recorded")
         return recorded
 
@@ -183,7 +191,9 @@ class Recorder:
             raise not_found(Reason.USER_NOT_FOUND, "to", to)
         return receiver
 
-    def _store_circ(self, operator: Operator, planned: _Planned, form: bytes, own: OwnSignature | None) -> Recorded:
+    def _store_circ(
+        self, operator: Operator, planned: _Planned, form: bytes, own: OwnSignature | None, *, private: bool
+    ) -> Recorded:
         circ, ids = planned.circ, planned.ids
         signature, gas = signature_of(operator, own, self._ledger, circ)
         stored = self._ledger.enrol(
@@ -201,6 +211,7 @@ class Recorder:
             outbox_id=stored.outbox_id,
             times=planned.times,
             now=self._clock(),
+            private=private,
         )
         circs.set_custody(planned.after, stored.outbox_id)
         return Recorded(circ_id, stored.tx_hash, ids)

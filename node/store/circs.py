@@ -99,12 +99,13 @@ def add_circ(
     outbox_id: int,
     times: Mapping[int, int],
     now: int,
+    private: bool = False,
 ) -> int:
     """A pending circ of the goods in ``times`` (goods id → times before it); answers the circ's id."""
     ((circ_id,),) = t.run(
-        "INSERT INTO circ (circ_type, operator_id, to_id, form, salt, status, outbox_id, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        *(int(circ_type), operator, to, form, salt, CircStatus.PENDING.value, outbox_id, now),
+        "INSERT INTO circ (circ_type, operator_id, to_id, form, salt, status, outbox_id, created_at, private) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        *(int(circ_type), operator, to, form, salt, CircStatus.PENDING.value, outbox_id, now, private or None),
     ).fetchall()
     rows = ((goods_id, circ_id, before) for goods_id, before in times.items())
     t.run_many("INSERT INTO circ_goods (goods_id, circ_id, times) VALUES (?, ?, ?)", rows)
@@ -128,6 +129,8 @@ def history(goods_id: int) -> list[CircRecord]:
             t.Circ.status,
             t.Circ.created_at,
             t.Circ.reason,
+            t.Circ.private,
+            t.Circ.erased_digest.is_null(is_null=False),
         )
         .join(t.Circ, on=t.CircGoods.circ_id == t.Circ.id)
         .join(t.Actor, on=t.Circ.operator == t.Actor.id)
@@ -148,16 +151,20 @@ def history(goods_id: int) -> list[CircRecord]:
             operator=operator,
             to=to,
             form=bytes(form),
-            salt=bytes(salt),
+            salt=b"" if erased else bytes(salt),
             trans_id=trans_id,
             tx_hash=mined_hash,
             times=times,
             status=CircStatus(status),
             recorded_at=recorded_at,
             reason=reason or "",
+            private=bool(private),
+            erased=bool(erased),
         )
         for (
             *(circ_id, circ_type, operator, to, form, salt, trans_id, mined_hash, times, status, recorded_at, reason),
+            private,
+            erased,
         ) in t.tuples(rows)
     ]
 

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from peewee import (
-    SQL,
     AutoField,
     BigIntegerField,
     BlobField,
@@ -85,21 +84,16 @@ class SealedKey(Table):
 
 
 class User(Table):
-    """A person with a login; a phone is unique among users that are not deleted."""
+    """Somebody with a login. What tells who it is stands in Person, sealed."""
 
     id = AutoField()
     username = CharField(unique=True)
     nickname = CharField()
-    phone = CharField()
-    email = CharField(default="")
     avatar = CharField(default="")
     role = CharField()
     password_hash = CharField()
     token_epoch = IntegerField(default=0)
     deleted = BooleanField(default=False)
-    realname = CharField(default="")
-    resident_id_sealed = BlobField(null=True)
-    resident_id_masked = CharField(default="")
     org = DeferredForeignKey("Org", null=True)
     org_id: int | None
     role_before = CharField(null=True)
@@ -109,7 +103,21 @@ class User(Table):
         table_name = "user"
 
 
-User.add_index(User.phone, unique=True, where=SQL("NOT deleted"), name="user_phone_live")
+class Person(Table):
+    """What tells who a user is, each value sealed; none once it is erased.
+
+    The login is looked up by ``phone_index``, which a deleted user has no more, so that the phone is free.
+    """
+
+    user = ForeignKeyField(User, primary_key=True)
+    phone_index = BlobField(null=True, unique=True)
+    phone_sealed = BlobField()
+    email_sealed = BlobField(null=True)
+    realname_sealed = BlobField(null=True)
+    resident_id_sealed = BlobField(null=True)
+
+    class Meta:
+        table_name = "person"
 
 
 class Org(Table):
@@ -118,14 +126,23 @@ class Org(Table):
     id = AutoField()
     name = CharField()
     code = CharField(unique=True)
-    legal_name = CharField()
-    legal_phone = CharField()
     info = BlobField(default=b"")
     owner = ForeignKeyField(User)
     created_at = BigIntegerField()
 
     class Meta:
         table_name = "org"
+
+
+class OrgContact(Table):
+    """An org's legal representative, sealed; none once its owner is erased."""
+
+    org = ForeignKeyField(Org, primary_key=True)
+    legal_name_sealed = BlobField()
+    legal_phone_sealed = BlobField()
+
+    class Meta:
+        table_name = "org_contact"
 
 
 class GoodsClass(Table):
@@ -272,7 +289,10 @@ class Actor(Table):
 
 
 class Circ(Table):
-    """One transaction's circ: what happened, by whom, with which form."""
+    """One transaction's circ: what happened, by whom, with which form.
+
+    ``erased_digest`` is set where a private form was forgotten; form and salt are then empty and NO_SALT.
+    """
 
     id = AutoField()
     circ_type = IntegerField()
@@ -285,6 +305,8 @@ class Circ(Table):
     outbox = ForeignKeyField(Outbox, unique=True)
     reason = TextField(null=True)
     created_at = BigIntegerField()
+    private = BooleanField(null=True)
+    erased_digest = BlobField(null=True)
 
     class Meta:
         table_name = "circ"
@@ -476,7 +498,9 @@ TABLES = (
     Setting,
     SealedKey,
     User,
+    Person,
     Org,
+    OrgContact,
     GoodsClass,
     Serial,
     Goods,

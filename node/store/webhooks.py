@@ -8,6 +8,7 @@ from node.domain.changes import Cursor
 from node.domain.webhooks import Webhook
 from node.store import tables as t
 from node.store.seal import Seal
+from node.store.sealed import webhook_secret
 
 
 def add(org_id: int, url: str, begin: Cursor, now: int) -> int:
@@ -20,14 +21,14 @@ def add(org_id: int, url: str, begin: Cursor, now: int) -> int:
 
 def keep_secret(seal: Seal, webhook_id: int, secret: bytes) -> None:
     """Keep a webhook's secret, sealed."""
-    sealed = seal.close(_name(webhook_id), secret)
+    sealed = seal.close(webhook_secret(webhook_id), secret)
     t.Webhook.update(secret_sealed=sealed).where(t.Webhook.id == webhook_id).execute()
 
 
 def secret(seal: Seal, webhook_id: int) -> bytes | None:
     """A webhook's secret; None once there is no such webhook."""
     row = t.Webhook.get_or_none(t.Webhook.id == webhook_id)
-    return None if row is None else seal.open(_name(webhook_id), bytes(row.secret_sealed))
+    return None if row is None else seal.open(webhook_secret(webhook_id), bytes(row.secret_sealed))
 
 
 def of_org(org_id: int) -> list[Webhook]:
@@ -103,7 +104,3 @@ def _found(where: Any) -> list[Webhook]:
             .order_by(row.id)
         )
     ]
-
-
-def _name(webhook_id: int) -> str:
-    return f"webhook {webhook_id}"

@@ -31,7 +31,7 @@ from node.domain.records import User
 from node.domain.roles import Role, has
 from node.flow.passwords import Passwords
 from node.store import people as users
-from node.store import products, tables
+from node.store import personal, products, tables
 from node.wire.vtrace.v1 import service_pb2 as wire
 from scripts import train_models
 from tests.flow.world import Running, started
@@ -74,19 +74,22 @@ class World:
     running: Running
     channel: grpc.Channel
     password_hash: str
+    phones: dict[int, str] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def user(self, role: Role) -> User:
         number = next(self.numbers)
         with tables.database.atomic():
-            return users.add_user(
+            made = users.add_user(
                 username=f"u{number:016x}",
                 nickname=f"user {number}",
-                phone=f"139{number:08d}",
                 role=role,
                 password_hash=self.password_hash,
                 now=now_micros(),
             )
+            self.phones[made.id] = f"139{number:08d}"
+            personal.add(self.running.node.people._seal, made.id, self.phones[made.id])
+            return made
 
     def org(self, owner: User) -> int:
         number = next(self.numbers)
@@ -94,8 +97,6 @@ class World:
             made = users.add_org(
                 name=f"Cooperative {number}",
                 code=people.org_code(number),
-                legal_name="Li Si",
-                legal_phone="0871-6512345",
                 info=b"",
                 owner_id=owner.id,
                 now=now_micros(),
@@ -349,7 +350,7 @@ BUILDERS: dict[str, Callable[[Cell], Any]] = {
     "Register": lambda cell: wire.RegisterRequest(
         phone=f"137{next(cell.world.numbers):08d}", nickname="new", passwd=people.PASSWORD
     ),
-    "Token": lambda cell: wire.TokenRequest(phone=cell.boss.phone, password=people.PASSWORD),
+    "Token": lambda cell: wire.TokenRequest(phone=cell.world.phones[cell.boss.id], password=people.PASSWORD),
     "RefreshToken": lambda _: wire.RefreshTokenRequest(),
     "Profile": lambda _: wire.ProfileRequest(),
     "UpdateUser": _update_user,

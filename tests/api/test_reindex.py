@@ -90,7 +90,8 @@ def facts(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
     goods, which only counts while it is on its way.
     """
     kept = {table: rows[table] for table in ("circ_goods", "actor", "outbox", "goods_class", "serial", "published")}
-    return {**kept, "circ": [row[:-2] for row in rows["circ"]], "goods": [row[:-1] for row in rows["goods"]]}
+    circs = [(*row[:-4], *row[-2:]) for row in rows["circ"]]  # but created_at and reason
+    return {**kept, "circ": circs, "goods": [row[:-1] for row in rows["goods"]]}
 
 
 def audit(node: RunningNode) -> tuple[int, list[str]]:

@@ -39,6 +39,10 @@ ADDED_FIELDS = {
     ("field", "circ.v1.CircRecord", "files", "101", "string", "repeated"),
     ("field", "circ.v1.CircRecord", "reason", "102", "string", ""),
     ("field", "circ.v1.CircRecord", "recorded_at", "103", "google.protobuf.Timestamp", ""),
+    ("field", "circ.v1.CircRecord", "private", "104", "bool", ""),
+    ("field", "circ.v1.CircRecord", "erased", "105", "bool", ""),
+    ("field", "vtrace.v1.CreateCircRequest", "private", "100", "bool", ""),
+    ("field", "vtrace.v1.BatchCircRequest", "private", "100", "bool", ""),
     ("field", "vtrace.v1.UpdateUserRequest", "password", "100", "google.protobuf.StringValue", ""),
     ("field", "vtrace.v1.UpdateUserRequest", "current_password", "101", "google.protobuf.StringValue", ""),
 }
