@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ BUMP_AFTER_SECONDS = 90.0
 BACKLOG_MAX = 100_000
 UPLOAD_BYTES_MAX = 1024**3
 TRUSTED_PROXIES_MAX = 16
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Config:
     models: Path | None = None
     publish_forms: bool = False
     trusted_proxies: int = 0
+    scan_place_header: str | None = None
     webhooks_local: bool = False
 
     @property
@@ -141,6 +144,9 @@ def check(config: Config) -> None:
         raise SetupError(f"--upload-max {config.upload_bytes_max}: want 1 byte or more")
     if not 0 <= config.trusted_proxies <= TRUSTED_PROXIES_MAX:
         raise SetupError(f"--trusted-proxies {config.trusted_proxies}: want 0 to {TRUSTED_PROXIES_MAX}")
+    header = config.scan_place_header
+    if header is not None and not _HEADER.fullmatch(header):
+        raise SetupError(f"--scan-place-header {header}: want the name of a header such as CF-IPCountry")
     if config.public_url is not None and not is_base_url(config.public_url):
         raise SetupError(f"--public-url {config.public_url}: want an http(s) URL such as https://trace.example.com")
 

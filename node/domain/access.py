@@ -105,6 +105,7 @@ ACCESS: dict[str, Access] = {
     "GetCirc": _anyone(),
     "GetGoods": _anyone(),
     "ContractName": _anyone(),
+    "ListScanAlerts": _producer(),
     "WatchCirc": _anyone(),
     "WatchOrgCirc": _producer(),
     "CreateWebhook": _boss(),

@@ -391,6 +391,7 @@ BUILDERS: dict[str, Callable[[Cell], Any]] = {
     "GetCirc": lambda cell: wire.GetCircRequest(goods_id=cell.goods_id),
     "GetGoods": lambda cell: wire.GetGoodsRequest(goods_id=cell.goods_id),
     "ContractName": lambda _: wire.ContractNameRequest(),
+    "ListScanAlerts": lambda _: wire.ListScanAlertsRequest(),
     "WatchCirc": lambda cell: wire.WatchCircRequest(goods_id=[cell.goods_id]),
     "WatchOrgCirc": lambda _: wire.WatchOrgCircRequest(),
     "CreateWebhook": lambda _: wire.CreateWebhookRequest(url="https://partner.example.com/hook"),
