@@ -57,6 +57,7 @@ from node.flow.record import Recorder
 from node.flow.scans import Scans
 from node.flow.state import TROUBLE
 from node.flow.submit import Sender
+from node.flow.token_keys import TokenKeys
 from node.flow.wallets import Wallets
 from node.flow.watch import Watches
 from node.flow.webhooks import Webhooks
@@ -74,8 +75,8 @@ from node.page.rpc import RpcEndpoint
 from node.page.site import RPC_PATH, Site
 from node.page.times import BlockTimes
 from node.page.trace import TraceEndpoint
-from node.store import keys, progress, subject
 from node.store import people as users
+from node.store import progress, subject
 from node.store.seal import Seal
 from node.unlocking import warn_of_modes
 
@@ -255,9 +256,7 @@ class Node:
         query = Query(self._store, chain, self._ledger)
         labelling = Labelling(self._store, products, self._ledger, self._public_url)
         wallets = Wallets(chain, self._ledger.contract)
-        with self._store.write():
-            seed = keys.own_key(seal, "token", Tokens.new_seed)
-        tokens = Tokens(seed, users.user, clock)
+        self.tokens = tokens = Tokens(TokenKeys(self._store, seal, clock, Tokens.new_seed), users.user, clock)
         servicers = (
             Users(people, tokens),
             Orgs(people),
@@ -287,7 +286,7 @@ class Node:
         codes = CodeEndpoint(query, labelling, notices)
         links = DigitalLinkEndpoint(query, labelling, notices)
         once = Once(self._store, seal, clock, submitted)
-        rpcs = all_rpcs(servicers, tokens, once)
+        self.rpcs = rpcs = all_rpcs(servicers, tokens, once, self._config.trusted_proxies)
         self._capture_api = CaptureApi(Captures(self._store, recorder, once, clock, submitted), tokens, base)
         server = Server(self._config.grpc, rpcs)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))

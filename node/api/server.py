@@ -88,7 +88,7 @@ class Server:
                 read=lambda: map(parsed, request) if streams else parsed(request),
                 metadata=tuple(context.invocation_metadata()),
                 is_there=context.is_active,
-                address=context.peer().rpartition(":")[0],
+                peer=context.peer(),
             )
             try:
                 return rpc.answer(asked)

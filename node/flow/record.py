@@ -13,11 +13,12 @@ from node.chain import contract
 from node.chain.gas import circulate_gas, cut
 from node.clock import Clock
 from node.domain import custody
+from node.domain.access import hold_own_org
 from node.domain.custody import CustodyError, GoodsState
 from node.domain.form import SALT_BYTES, form_digest
 from node.domain.model import Circ, CircType, ids_of, ranges_of
 from node.domain.records import TxKind, User
-from node.errors import Reason, Status, VTraceError, denied, invalid, not_found
+from node.errors import Reason, Status, VTraceError, invalid, not_found
 from node.faults import point
 from node.flow.actors import Actors, Operator
 from node.flow.callers import fresh
@@ -171,7 +172,8 @@ class Recorder:
             except CustodyError as fault:
                 raise _refusal(fault) from fault
             if circ_type is CircType.PRODUCE:
-                _check_org(caller, {goods_id: known[goods_id][1] for goods_id in ids})
+                for goods_id in ids:
+                    hold_own_org(caller, known[goods_id][1], "goods", goods_id)
             planned.append(_Planned(circ, salt, ids, {goods_id: states[goods_id].times for goods_id in ids}, after))
         return operator, planned
 
@@ -213,17 +215,6 @@ class Recorder:
         )
         circs.set_custody(planned.after, stored.outbox_id)
         return Recorded(circ_id, stored.tx_hash, ids)
-
-
-def _check_org(caller: User, orgs: dict[int, int]) -> None:
-    for goods_id, org_id in orgs.items():
-        if org_id != caller.org_id:
-            raise denied(
-                f"goods {goods_id} are of org {org_id}: only its producers may record their production",
-                Reason.PERMISSION_DENY,
-                goods_id=goods_id,
-                org_id=org_id,
-            )
 
 
 def _refusal(fault: CustodyError) -> VTraceError:

@@ -67,6 +67,11 @@ def change_user(user_id: int, **columns: object) -> User:
     return known(user_id)
 
 
+def rehash(user_id: int, before: str, after: str) -> None:
+    """Store the same password anew, unless it was changed meanwhile."""
+    t.User.update(password_hash=after).where(t.User.id == user_id, t.User.password_hash == before).execute()
+
+
 def revoke_tokens(user_id: int) -> None:
     """Every token that the user has dies at once."""
     t.User.update(token_epoch=t.User.token_epoch + 1).where(t.User.id == user_id).execute()

@@ -395,6 +395,23 @@ class Idempotency(Table):
         indexes = ((("scope", "key"), True),)
 
 
+class Login(Table):
+    """Failed logins of an account (a keyed digest of its phone) from a network that it came in from before, or NOWHERE.
+
+    The networks are keyed digests too.
+    """
+
+    id = AutoField()
+    account = BlobField()
+    network = BlobField()
+    failures = IntegerField()
+    last_at = BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "login"
+        indexes = ((("account", "network"), True),)
+
+
 class Scan(Table):
     """How often goods were scanned on one day (days since 1970, UTC) from one place, and by how many readers."""
 
@@ -543,6 +560,7 @@ TABLES = (
     RecognitionModel,
     Idempotency,
     Published,
+    Login,
     Scan,
     ScanReader,
     ScanAlert,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from node.api.auth import ANYONE, NEEDS
+from node.domain.access import ACCESS
 from node.domain.roles import INHERITED, Role
 from node.wire.vtrace.v1 import service_pb2 as wire
 from tests.support import people
@@ -176,12 +176,12 @@ HARMLESS: dict[str, Callable[[Callers], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("rpc", sorted(NEEDS))
+@pytest.mark.parametrize("rpc", sorted(ACCESS))
 def test_each_rpc_is_open_to_its_roles_and_no_others(callers: Callers, rpc: str) -> None:
-    assert set(NEEDS) == {*SCHEMA.rpcs, *ADDED_RPCS, *ADDED_SERVICES, *WATCH_RPCS}
+    assert set(ACCESS) == {*SCHEMA.rpcs, *ADDED_RPCS, *ADDED_SERVICES, *WATCH_RPCS}
     fields = HARMLESS.get(rpc, lambda _: {})(callers)
     for role, person in callers.by_role.items():
-        may = NEEDS[rpc] is ANYONE or bool(INHERITED[role] & set(NEEDS[rpc]))
+        may = ACCESS[rpc].open_to_anyone or bool(INHERITED[role] & set(ACCESS[rpc].roles))
         refusal = _refusal_of(person, rpc, fields)
         refused_by_role = refusal is not None and refusal.message.startswith(f"{rpc} needs")
         assert refused_by_role == (not may), f"{role}: {refusal}"
