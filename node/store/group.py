@@ -28,13 +28,22 @@ class Lock(Protocol):
     def release(self) -> None: ...
 
 
+OfAll = Callable[[Sequence[Any]], Sequence[Any]]
+"""Does what it can of the work that several shares describe. None for each that is left to be done alone."""
+
+
 class Share:
-    """One thread's part of a group: what is to be done, and what came of it."""
+    """One thread's part of a group: what is to be done, and what came of it.
 
-    __slots__ = ("fault", "is_done", "result", "turn", "work")
+    Shares with the same ``of_all`` may be done by it, which is told each one's ``given``.
+    """
 
-    def __init__(self, work: Callable[[], Any]) -> None:
+    __slots__ = ("fault", "given", "is_done", "of_all", "result", "turn", "work")
+
+    def __init__(self, work: Callable[[], Any], of_all: OfAll | None = None, given: Any = None) -> None:
         self.work = work
+        self.of_all = of_all
+        self.given = given
         self.result: Any = None
         self.fault: BaseException | None = None
         self.is_done = False
@@ -55,12 +64,12 @@ class Group:
         self._waiting: list[Share] = []  # the first leads, or is about to
         self._is_led = False
 
-    def do(self, work: Callable[[], T]) -> T:
+    def do(self, work: Callable[[], T], of_all: OfAll | None = None, given: Any = None) -> T:
         """Have ``work`` done, on whichever thread leads, and answer its result once it is committed.
 
         IndexUnavailable when it was not begun within WAIT_SECONDS_MAX: then it never will be.
         """
-        share = Share(work)
+        share = Share(work, of_all, given)
         with self._lock:
             self._waiting.append(share)
             leads, self._is_led = not self._is_led, True

@@ -8,6 +8,7 @@ the schema, so a nonce can't be given away twice and a stored transaction can't 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from peewee import fn
@@ -30,18 +31,38 @@ def next_nonce(signer: str) -> int | None:
     return None if highest is None else int(highest) + 1
 
 
+@dataclass(frozen=True, slots=True)
+class NewTx:
+    """A transaction of a lane to be stored."""
+
+    nonce: int
+    raw: bytes
+    tx_hash: str
+
+
 def add(
     *, signer: str, nonce: int, kind: TxKind, raw: bytes, tx_hash: str, now: int, waits_for: Collection[int] = ()
 ) -> int:
     """Store a signed transaction; answers its id. It is not sent before those in ``waits_for`` are finished."""
-    ((tx_id,),) = t.run(
-        "INSERT INTO outbox (signer, nonce, kind, signed_bytes, signed_at, tx_hash, state) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        *(signer, nonce, kind.value, raw, now, tx_hash, TxState.SIGNED.value),
-    ).fetchall()
+    (tx_id,) = add_all(signer=signer, kind=kind, txs=[NewTx(nonce, raw, tx_hash)], now=now)
     if waits_for:
         t.Wait.insert_many([{"outbox_id": tx_id, "waits_for": other} for other in waits_for]).execute()
-    return int(tx_id)
+    return tx_id
+
+
+def add_all(*, signer: str, kind: TxKind, txs: Sequence[NewTx], now: int) -> list[int]:
+    """Store signed transactions of one lane; answers their ids, which ascend with the nonces."""
+    values = [
+        value for tx in txs for value in (signer, tx.nonce, kind.value, tx.raw, now, tx.tx_hash, TxState.SIGNED.value)
+    ]
+    ids = dict(
+        t.run(
+            "INSERT INTO outbox (signer, nonce, kind, signed_bytes, signed_at, tx_hash, state) "
+            f"VALUES {t.rows(len(txs), 7)} RETURNING nonce, id",
+            *values,
+        ).fetchall()
+    )
+    return [int(ids[tx.nonce]) for tx in txs]
 
 
 def _rows(where: str, *values: object) -> list[OutboxTx]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from peewee import (
     SQL,
@@ -24,6 +24,8 @@ from peewee import (
 IDS_PER_QUERY = 5_000
 
 database = DatabaseProxy()
+
+T = TypeVar("T")
 
 
 class Table(Model):
@@ -58,8 +60,13 @@ def places(total: int) -> str:
     return f"({', '.join('?' * total)})"
 
 
-def cut(ids: Collection[int]) -> Iterable[list[int]]:
-    """Ids in portions that one query takes."""
+def rows(total: int, width: int) -> str:
+    """``(?, ?, …), (?, ?, …)`` for the VALUES of ``total`` rows of ``width`` values."""
+    return ", ".join([places(width)] * total)
+
+
+def cut(ids: Collection[T]) -> Iterable[list[T]]:
+    """Ids, or rows of a few values, in portions that one query takes."""
     ordered = list(ids)
     return (ordered[at : at + IDS_PER_QUERY] for at in range(0, len(ordered), IDS_PER_QUERY))
 
