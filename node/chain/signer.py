@@ -149,7 +149,7 @@ def sign_transaction(
 
     ``by`` is who signs, or a key.
     """
-    address = b"" if to is None else to_canonical_address(to)
+    address = b"" if to is None else _canonical(to)
     return _signed(by, _Call(chain_id, nonce, gas, address, value, data), fees)
 
 
@@ -248,6 +248,12 @@ def _sign(by: Signatory | bytes, message: bytes) -> tuple[int, int, int]:
     """The parity of the point's y, r and s; s is in the lower half of the order."""
     signature = sign_digest(by, keccak(message)) if isinstance(by, bytes) else by.sign(message)
     return signature[64] - 27, int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
+
+
+@lru_cache(maxsize=16)
+def _canonical(address: str) -> bytes:
+    """The 20 bytes of an address. Nearly all transactions go to the one contract."""
+    return to_canonical_address(address)
 
 
 @lru_cache(maxsize=PREPARED_MAX)

@@ -207,12 +207,11 @@ def succeed(outbox_ids: Sequence[int]) -> None:
     A circ that had failed was taken after all if a deep fork took out what made the contract refuse it.
     """
     for some in t.cut(outbox_ids):
-        of_these = t.Circ.outbox.in_(some)
-        revived = t.Circ.select(t.Circ.id).where(of_these, t.Circ.status == CircStatus.FAILED.value)
-        ids = [circ_id for (circ_id,) in t.tuples(revived)]
-        t.Circ.update(status=CircStatus.SUCCESS.value, reason=None).where(
-            of_these, t.Circ.status != CircStatus.SUCCESS.value
-        ).execute()
+        of_these = f"outbox_id IN {t.places(len(some))} AND status"
+        revived = t.run(f"SELECT id FROM circ WHERE {of_these} = ?", *some, CircStatus.FAILED.value)
+        ids = [int(circ_id) for (circ_id,) in revived.fetchall()]
+        done = CircStatus.SUCCESS.value
+        t.run(f"UPDATE circ SET status = ?, reason = NULL WHERE {of_these} <> ?", done, *some, done)
         if ids:
             _number_again(sorted({goods_id for circ_id in ids for goods_id in _goods_of(circ_id)}))
 

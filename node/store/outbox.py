@@ -158,8 +158,9 @@ def waiting(tx_ids: Collection[int]) -> set[int]:
 
 def mark_sent(tx_ids: Collection[int]) -> None:
     """The chain has taken these. What was found mined in the meantime stays so."""
-    rows = [(TxState.SENT.value, tx_id, TxState.SIGNED.value) for tx_id in tx_ids]
-    t.run_many("UPDATE outbox SET state = ? WHERE id = ? AND state = ?", rows)
+    for some in t.cut(tx_ids):
+        where = f"id IN {t.places(len(some))} AND state = ?"
+        t.run(f"UPDATE outbox SET state = ? WHERE {where}", TxState.SENT.value, *some, TxState.SIGNED.value)
 
 
 def mark_lost(signer: str) -> int:
@@ -170,10 +171,16 @@ def mark_lost(signer: str) -> int:
 
 def mark_mined(rows: Sequence[MinedTx]) -> None:
     """Move transactions to MINED, FINAL or REVERTED with the blocks that hold them."""
-    t.run_many(
-        "UPDATE outbox SET state = ?, block_number = ?, block_hash = ?, mined_hash = ? WHERE id = ?",
-        [(row.state.value, row.block_number, row.block_hash, row.mined_hash, row.id) for row in rows],
-    )
+    for some in t.cut(rows):
+        t.run(
+            "UPDATE outbox SET state = new.column2, block_number = new.column3, block_hash = new.column4, "
+            f"mined_hash = new.column5 FROM (VALUES {t.rows(len(some), 5)}) AS new WHERE outbox.id = new.column1",
+            *(value for each in some for value in _place(each)),
+        )
+
+
+def _place(row: MinedTx) -> tuple[object, ...]:
+    return row.id, row.state.value, row.block_number, row.block_hash, row.mined_hash
 
 
 def send_again() -> int:
