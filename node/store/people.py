@@ -10,23 +10,23 @@ from node.domain.roles import Role
 from node.store import tables as t
 
 _COLUMNS = (
-    *("id", "username", "nickname", "phone", "email", "avatar", "role", "password_hash", "token_epoch", "deleted"),
-    *("realname", "resident_id_masked", "org_id", "role_before", "created_at"),
+    "id, username, nickname, phone, email, avatar, role, password_hash, token_epoch, deleted, realname, "
+    "resident_id_masked, org_id, role_before, created_at"
 )
+"""In the order of User."""
+_ROLE, _DELETED, _ROLE_BEFORE = (_COLUMNS.split(", ").index(name) for name in ("role", "deleted", "role_before"))
 
 
 def _users(where: str, *values: object) -> list[User]:
-    columns = ", ".join(_COLUMNS)
-    return [_user(row) for row in t.run(f'SELECT {columns} FROM "user" WHERE {where}', *values)]
+    return [_user(*row) for row in t.run(f'SELECT {_COLUMNS} FROM "user" WHERE {where}', *values)]
 
 
-def _user(row: tuple[Any, ...]) -> User:
-    values = dict(zip(_COLUMNS, row, strict=True))
-    values["resident_id"] = values.pop("resident_id_masked")
-    values["role"] = Role(values["role"])
-    values["role_before"] = Role(values["role_before"]) if values["role_before"] else None
-    values["deleted"] = bool(values["deleted"])
-    return User(**values)
+def _user(*row: Any) -> User:
+    values = list(row)
+    values[_ROLE] = Role(values[_ROLE])
+    values[_DELETED] = bool(values[_DELETED])
+    values[_ROLE_BEFORE] = Role(values[_ROLE_BEFORE]) if values[_ROLE_BEFORE] else None
+    return User(*values)
 
 
 def _one(where: str, *values: object) -> User | None:
