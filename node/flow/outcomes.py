@@ -12,7 +12,7 @@ from node.chain import contract
 from node.chain.rpc import Chain, Outcome
 from node.domain.records import OutboxTx, TxKind
 
-CIRCS_MIN = 8
+CIRCS_MIN: int = 8
 """With fewer, their receipts are less to ask for than the blocks' events."""
 BLOCKS_MAX = 64
 
