@@ -16,6 +16,7 @@ from node.api.custody import Custody
 from node.api.dispatch import all_rpcs
 from node.api.files import FilesServicer
 from node.api.http import HttpApi
+from node.api.labels import LabelsServicer
 from node.api.models import Models
 from node.api.orgs import Orgs
 from node.api.products import ProductsServicer
@@ -34,6 +35,7 @@ from node.flow.bump import Bumper
 from node.flow.confirm import Confirmer
 from node.flow.files import Files
 from node.flow.goods import Products
+from node.flow.labels import Labelling
 from node.flow.lanes import Lanes, open_lanes, open_remote_lanes
 from node.flow.ledger import Ledger, open_ledger
 from node.flow.nudge import Nudger
@@ -49,7 +51,11 @@ from node.flow.wallets import Wallets
 from node.flow.worker import GATHER_SECONDS, Worker
 from node.models.catalogue import SHIPPED, Catalogue
 from node.opening import chain_of, claim_directory, key_in, open_files, open_store, when_reachable
+from node.page.codes import CodeEndpoint
+from node.page.digital_link import DigitalLinkEndpoint
+from node.page.link_texts import TEXTS
 from node.page.parts import Place
+from node.page.rendering import Notices
 from node.page.rpc import RpcEndpoint
 from node.page.site import RPC_PATH, Site
 from node.page.times import BlockTimes
@@ -216,6 +222,7 @@ class Node:
         self.recorder = recorder = Recorder(self._store, self._ledger, actors, clock, submitted)
         products = Products(self._store, recorder, clock, submitted)
         query = Query(self._store, chain, self._ledger)
+        labelling = Labelling(self._store, products, self._ledger, self._public_url)
         wallets = Wallets(chain, self._ledger.contract)
         with self._store.write():
             seed = keys.own_key(seal, "token", Tokens.new_seed)
@@ -224,6 +231,7 @@ class Node:
             Users(people, tokens),
             Orgs(people),
             ProductsServicer(products, query, wallets),
+            LabelsServicer(labelling),
             Circs(recorder, query, wallets),
             Custody(Accounts(self._store, self._ledger, actors, recorder, products, wallets, submitted)),
             Models(Recognition(self._store, self._catalogue, clock)),
@@ -233,12 +241,15 @@ class Node:
         endpoint = RpcEndpoint(self._rpc, self._ledger.contract) if is_embedded else None
         offered = self._config.public_rpc or (RPC_PATH if is_embedded else "")
         trace = TraceEndpoint(query, BlockTimes(chain), Place(self._ledger.chain_id, self._ledger.contract, offered))
+        notices = Notices(trace.assets, TEXTS)
+        codes = CodeEndpoint(query, labelling, notices)
+        links = DigitalLinkEndpoint(query, labelling, notices)
         once = Once(self._store, seal, clock, submitted)
         rpcs = all_rpcs(servicers, tokens, once)
         server = Server(self._config.grpc, rpcs)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:
-            return server, Site(self._config.http, endpoint, files, trace, self._http_api)
+            return server, Site(self._config.http, endpoint, files, trace, codes, links, self._http_api)
         except SetupError:
             server.stop(0)
             raise

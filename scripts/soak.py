@@ -36,7 +36,7 @@ FORK_MAX = 64
 CONFIRMATIONS = FORK_MAX + 6
 BLOCK_SECONDS = 1
 CALLERS = 4
-CALLER_REST_SECONDS = 0.02
+CALLER_REST_SECONDS = 0.04
 GOODS = 16
 ANSWERS_A_GOODS_SET = 2_000
 """After so many, other goods are used: one goods can have 4,095 circs."""
@@ -45,6 +45,7 @@ LIFE_SECONDS_MIN = 0.2
 FORK_CHANCE, PAUSE_CHANCE, RESTART_CHANCE = 0.5, 0.1, 0.1
 PAUSE_SECONDS_MAX = 5.0
 SETTLE_SECONDS_MAX = 1_800
+AUDIT_SECONDS_MAX = 1_800
 LOG_BLOCKS = 500
 SUMMARY = re.compile(r"audit: (\d+) goods, (\d+) circs, (\d+) pending, (\d+) differences")
 
@@ -151,9 +152,9 @@ class Soak:
     def run(self, minutes: float, kills: int) -> None:
         """Until so many kills or minutes, whichever is first."""
         began = time.monotonic()
-        mean = minutes * 60 / kills
+        longest = max(minutes * 60 / kills, 2 * LIFE_SECONDS_MIN)  # on average half of the time is left for starts
         while self.tally.kills < kills and time.monotonic() - began < minutes * 60:
-            self._life(self._dice.uniform(LIFE_SECONDS_MIN, max(2 * mean - LIFE_SECONDS_MIN, 2 * LIFE_SECONDS_MIN)))
+            self._life(self._dice.uniform(LIFE_SECONDS_MIN, longest))
             tally = self.tally
             self._told.log(f"{tally.kills} kills, {tally.forks} forks, {len(tally.answered):,} circs answered")
 
@@ -255,6 +256,7 @@ class Soak:
         done = node.command(
             *("audit", "--all", "--node", node.ready["grpc"], "--rpc", self.anvil.url),
             *("--contract", node.ready["contract"], "--late-blocks", str(10 * CONFIRMATIONS)),
+            timeout=AUDIT_SECONDS_MAX,
         )
         found = SUMMARY.search(done.stdout)
         return (int(found[4]) if found and done.returncode in (0, 1) else -1), done

@@ -52,6 +52,7 @@ def test_every_command_is_there() -> None:
         ("files", "verify"),
         ("forms", "export"),
         ("reindex",),
+        ("labels",),
     }
 
 
@@ -89,6 +90,7 @@ SAMPLES = {
     "check": "1",
     "chain_id": "9",
     "late_blocks": "8",
+    "serial_id": "12",
 }
 
 

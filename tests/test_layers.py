@@ -22,12 +22,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "chain": {"domain", *BASE},
     "files": {"domain", *BASE},
     "models": {"domain", "wire", *BASE},
+    "codes": {"domain", *BASE},
     "flow": {"domain", *ROOMS, *BASE},
     "api": {"flow", "domain", "wire", *BASE},
-    "page": {"flow", "domain", "chain", "config", *BASE},
+    "page": {"flow", "codes", "domain", "chain", "config", *BASE},
     "opening": {"flow", "config", "chain", "files", "store", *BASE},
     "app": {"opening", "api", "page", "flow", "domain", "config", *ROOMS, *BASE},
-    "cli": {"app", "opening", "api", "models", "flow", "domain", "chain", "files", "config", *BASE},
+    "cli": {"app", "opening", "api", "models", "codes", "flow", "domain", "chain", "files", "config", *BASE},
 }
 """room or module at the top of node/ → what of node/ it may import beside itself."""
 
@@ -58,6 +59,11 @@ ONLY_IN: dict[str, set[str]] = {
     "numpy": {"models"},
     "onnxruntime": {"models"},
     "jcamp": {"models"},
+    "segno": {"codes"},
+    "fpdf": {"codes"},
+    "fontTools": {"codes"},
+    "PIL": {"codes"},
+    "pylopdf_fonts_zh_cn": {"codes"},
     "aleph_cid": {"files"},
     "filetype": {"files"},
     "ipfshttpclient": {"files"},

@@ -49,6 +49,7 @@ NEEDS: dict[str, tuple[Role, ...]] = {
     "UpdateGoodsSerial": (Role.PRODUCER,),
     "UpdateGoods": (Role.PRODUCER,),
     "ListMaterial": (Role.PRODUCER,),
+    "ListLabels": (Role.PRODUCER,),
     "GetClass": (Role.PRODUCER,),
     "GetGoodsSerial": (Role.PRODUCER,),
     "CreateCirc": (Role.TRANSPORTER, Role.EXAMINER),

@@ -29,7 +29,7 @@ from node.flow.audit import (
 )
 from node.wire.circ.v1 import circ_pb2 as circ
 from node.wire.goods.v1 import goods_pb2 as goods
-from node.wire.vtrace.v1 import custody_pb2
+from node.wire.vtrace.v1 import custody_pb2, label_pb2
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 TIMEOUT_SECONDS = 10.0
@@ -39,6 +39,7 @@ MESSAGE_SHOWN_MAX = 500
 _SERVICES = (
     wire.DESCRIPTOR.services_by_name["VTraceInterface"],
     custody_pb2.DESCRIPTOR.services_by_name["VTraceCustody"],
+    label_pb2.DESCRIPTOR.services_by_name["VTraceLabels"],
 )
 _METHODS = {method.name: method for service in _SERVICES for method in service.methods}
 _OPTIONS = (

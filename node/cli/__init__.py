@@ -16,6 +16,7 @@ from node.cli.circ import circ
 from node.cli.demo import play_demo
 from node.cli.files import files
 from node.cli.forms import forms
+from node.cli.labels import labels
 from node.cli.proof import proof
 from node.cli.reindex import reindex
 from node.cli.serve import serve
@@ -50,5 +51,5 @@ def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
 
 
-for _command in (serve, circ, status, audit, proof, play_demo, reindex, files, forms, admin):
+for _command in (serve, circ, labels, status, audit, proof, play_demo, reindex, files, forms, admin):
     main.add_command(_command)

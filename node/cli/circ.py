@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.cli.options import NODE, option
-from node.config import host_and_port
+from node.cli.login import FILE, OPTIONS, logged_in, small_text
+from node.cli.options import option
 from node.errors import SetupError
 
 if TYPE_CHECKING:
@@ -19,18 +18,13 @@ if TYPE_CHECKING:
     from node.flow.signing import Wanted
 
 KINDS = ("produce", "process", "transfer", "exam")
-FILE_BYTES_MAX = 64 * 1024
 TRIES = 3
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 _PARTNER = (
-    option("--node", "node_address", required=True, help=NODE),
-    option("--token-file", type=_FILE, help="File with the token. Or log in with --phone."),
-    option("--phone", help="Log in with this phone; the password is asked for."),
-    option("--password", help="The password of --phone, if it is not to be asked for."),
-    option("--key", type=_FILE, help="File with the own key, 64 hex digits."),
-    option("--ledger-json", type=_FILE, help="Or a keystore: a Web3 Secret Storage file of version 3 (JSON)."),
-    option("--password-file", type=_FILE, help="File with the keystore's password. Default: it is asked for."),
+    *OPTIONS,
+    option("--key", type=FILE, help="File with the own key, 64 hex digits."),
+    option("--ledger-json", type=FILE, help="Or a keystore: a Web3 Secret Storage file of version 3 (JSON)."),
+    option("--password-file", type=FILE, help="File with the keystore's password. Default: it is asked for."),
     option("--chain-id", type=click.IntRange(min=1), help="Sign for this chain alone."),
     option("--contract", help="Sign for the contract of this address alone."),
 )
@@ -153,24 +147,13 @@ def _placed(shown: PartnerAccount, given: dict[str, Any]) -> PartnerAccount:
 @contextmanager
 def _partner(given: dict[str, Any]) -> Iterator[Partner]:
     """The caller, logged in. What the node refuses, and what is not signed, is told in a line."""
-    from node.api.client import NodeClient, NotUnderstood, Refused
-    from node.api.partner import Partner, log_in
+    from node.api.partner import Partner
     from node.flow.signing import NotWhatWasAsked
 
-    token_file, phone, address = given["token_file"], given["phone"], given["node_address"]
-    if (token_file is None) == (phone is None):
-        raise click.UsageError("name --token-file or --phone")
-    host_and_port("--node", address)
-    password = given["password"]
-    if phone is not None and password is None:
-        password = click.prompt("Password", hide_input=True, err=True)
+    who = (given["node_address"], given["token_file"], given["phone"], given["password"])
     try:
-        with NodeClient(address) as client:
-            yield Partner(client, _text(token_file) if token_file else log_in(client, phone, password))
-    except Refused as refusal:
-        raise SetupError(f"the node at {address} refused: {refusal}") from refusal
-    except NotUnderstood as fault:
-        raise SetupError(f"the node at {address}: {fault}") from fault
+        with logged_in(*who) as (client, token):
+            yield Partner(client, token)
     except NotWhatWasAsked as fault:
         raise SetupError(f"not signed: {fault}") from fault
 
@@ -184,28 +167,14 @@ def _signatory(given: dict[str, Any]) -> Signatory:
         raise click.UsageError("name --key or --ledger-json")
     if key is not None:
         try:
-            return held_key(_text(key))
+            return held_key(small_text(key))
         except ValueError:
             raise SetupError(f"--key {key}: want the 64 hex digits of a private key") from None
     if password_file is not None:
-        password = _text(password_file)
+        password = small_text(password_file)
     else:
         password = click.prompt("Password of the keystore", hide_input=True, err=True)
     try:
-        return held_key(open_keystore(_text(keystore).encode(), password).hex())
+        return held_key(open_keystore(small_text(keystore).encode(), password).hex())
     except ValueError as fault:
         raise SetupError(f"--ledger-json {keystore}: {fault}") from None
-
-
-def _text(path: Path) -> str:
-    """A small file's text, without the line's end."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(FILE_BYTES_MAX + 1)
-    except OSError as fault:
-        raise SetupError(f"{path}: {fault.strerror}") from fault
-    except UnicodeDecodeError:
-        raise SetupError(f"{path}: not a text file") from None
-    if len(text) > FILE_BYTES_MAX:
-        raise SetupError(f"{path}: more than {FILE_BYTES_MAX} characters")
-    return text.rstrip("\r\n")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from node.clock import Clock
-from node.domain import limits
+from node.domain import gs1, limits
 from node.domain.form import ProducedClass, ProducedOrg, ProducedSerial, ProduceForm, rfc3339
 from node.domain.model import GOODS_ID_MAX, Circ, CircType
 from node.domain.records import Goods, GoodsClass, Org, Serial, User
@@ -227,7 +227,8 @@ def _class_columns(change: ClassChange, fields: dict[str, str]) -> dict[str, obj
     if change.name is not None:
         columns["name"] = limits.name(fields["name"], change.name, Reason.INVALID_PARAMS, limits.LONG_NAME_LENGTH_MAX)
     if change.description is not None:
-        columns["description"] = limits.text(fields["description"], change.description, Reason.INVALID_PARAMS)
+        limits.text(fields["description"], change.description, Reason.INVALID_PARAMS)
+        columns["description"] = gs1.check_description(fields["description"], change.description)
     if change.trademark is not None:
         columns["trademark"] = limits.optional_name(fields["trademark"], change.trademark, Reason.INVALID_PARAMS)
     if change.material_id is not None:

@@ -15,6 +15,8 @@ from node.config import host_and_port
 from node.errors import SetupError
 from node.flow.files import Files
 from node.page import docs
+from node.page.codes import CodeEndpoint
+from node.page.digital_link import METHODS, DigitalLinkEndpoint
 from node.page.files import FileEndpoint
 from node.page.rpc import RpcEndpoint
 from node.page.trace import TraceEndpoint
@@ -28,7 +30,16 @@ STOP_SECONDS = 3
 class Site:
     """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own; ``api`` is the protocol."""
 
-    def __init__(self, address: str, rpc: RpcEndpoint | None, files: Files, trace: TraceEndpoint, api: ASGIApp) -> None:
+    def __init__(
+        self,
+        address: str,
+        rpc: RpcEndpoint | None,
+        files: Files,
+        trace: TraceEndpoint,
+        codes: CodeEndpoint,
+        links: DigitalLinkEndpoint,
+        api: ASGIApp,
+    ) -> None:
         host, port = host_and_port("--http", address)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -41,6 +52,10 @@ class Site:
         routes: list[BaseRoute] = [
             Route("/ipfs/{cid:path}", FileEndpoint(files).answer, methods=["GET", "HEAD"]),
             Route("/t/{goods_id}", trace.answer, methods=["GET"]),
+            Route("/t/{goods_id}/qr.{kind}", codes.answer, methods=["GET"]),
+            Route("/01", links.answer, methods=METHODS),
+            Route("/01/{rest:path}", links.answer, methods=METHODS),
+            Route("/.well-known/gs1resolver", links.describe, methods=["GET"]),
             Route("/static/{version}/{name}", trace.assets.answer, methods=["GET"]),
             Mount("/api", api),
             Route("/openapi.json", api),

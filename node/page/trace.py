@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from functools import partial
-from pathlib import Path
 from threading import Lock
 
 from anyio import CapacityLimiter, move_on_after, to_thread
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,6 +18,7 @@ from node.page import text
 from node.page.assets import Assets
 from node.page.language import language_of
 from node.page.parts import Place
+from node.page.rendering import environment
 from node.page.times import BlockTimes
 from node.page.view import page_of
 
@@ -61,13 +60,7 @@ class TraceEndpoint:
         # the threads that pages need.
         self._threads = CapacityLimiter(THREADS)
         self._chain_threads = CapacityLimiter(1)
-        templates = Environment(
-            loader=FileSystemLoader(Path(__file__).parent / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        templates = environment()
         self._bodies: OrderedDict[tuple[str, int], tuple[tuple[Trace, dict[int, int]], bytes]] = OrderedDict()
         self._lock = Lock()
         self._page, self._notice = (templates.get_template(name) for name in ("trace.html", "notice.html"))

@@ -142,6 +142,15 @@ def list_goods(org_id: int, offset: int, limit: int) -> list[Goods]:
     return [_goods(row) for row in rows.offset(offset).limit(limit)]
 
 
+def goods_of(serial_id: int, first: int, limit: int) -> tuple[list[int], int]:
+    """Ids of a serial's goods from ``first`` on, ascending, at most ``limit``, and how many there are of those.
+
+    Goods whose first circ failed are left out.
+    """
+    rows = t.Goods.select(t.Goods.id).where(t.Goods.serial == serial_id, t.Goods.id >= first, t.Goods.times > 0)
+    return [goods_id for (goods_id,) in t.tuples(rows.order_by(t.Goods.id).limit(limit))], rows.count()
+
+
 def class_has_goods(class_id: int) -> bool:
     """Whether goods of this class exist, so that its facts are on the chain."""
     query = t.Goods.select(t.Goods.id).join(t.Serial).where(t.Serial.goods_class == class_id)

@@ -22,8 +22,9 @@ from node.chain.transport import ChainUnavailable, HttpRpc, JsonRpc, RpcError
 ROOT = Path(__file__).resolve().parents[2]
 ANVIL = ROOT / "node_modules" / ".bin" / "anvil"
 HARDHAT = ROOT / "node_modules" / ".bin" / "hardhat"
-START_SECONDS_MAX = 60
-STOP_SECONDS_MAX = 10
+START_SECONDS_MAX = 180
+STOP_SECONDS_MAX = 120
+"""A chain that is killed before it has written its state would come back with an older one."""
 POLL_SECONDS = 0.05
 RICH_WEI = 10**24
 

@@ -8,6 +8,7 @@ from node.chain import contract, signer
 from node.domain.model import Rights
 from node.store import circs
 from node.store import people as users
+from node.store.products import goods_of
 from tests.chain.echo import mined
 from tests.support import people
 from tests.support.node import eventually
@@ -43,6 +44,8 @@ def test_a_reverted_circ_fails_with_what_stood_on_it_and_nothing_else(net: Net, 
 
         net.mining(False)
         registrar.set_rights(_actor(disabled.boss), Rights.NONE)
+        (never,) = disabled.goods(1)
+        assert goods_of(disabled.serial_id, 1, 9) == ([first, never], 2)
         reverted = disabled.boss.call("CreateCirc", goods_id=first, circ_type=1).trans_id.value
         stood_on_it = judge.call("BatchCirc", goods_ids=[first, second], circ_type=4).goodsId2transId[first]
         stood_on_that = other.boss.call("CreateCirc", goods_id=second, circ_type=1).trans_id.value
@@ -55,6 +58,8 @@ def test_a_reverted_circ_fails_with_what_stood_on_it_and_nothing_else(net: Net, 
         assert _history(client, first) == [(0, "success", 0), (1, "failed", None), (4, "failed", None)]
         assert _history(client, second) == [(0, "success", 0), (4, "failed", None), (1, "failed", None)]
         assert _history(client, third) == [(0, "success", 0), (3, "success", 1)]
+        assert _history(client, never) == [(0, "failed", None)]
+        assert goods_of(disabled.serial_id, 1, 9) == ([first], 1)  # no label for what never came to be
         shown = [record.trans_id.value for record in people.history(client, first)]
         assert shown[1:] == [reverted, stood_on_it]
         receipts = net.chain.receipts([reverted, stood_on_it, stood_on_that, apart])

@@ -16,8 +16,8 @@ from typing import Any
 
 from tests.support.wire_client import WireClient
 
-READY_SECONDS_MAX = 60
-STOP_SECONDS_MAX = 30
+READY_SECONDS_MAX = 180
+STOP_SECONDS_MAX = 60
 
 
 class NodeFailed(Exception):
@@ -94,9 +94,9 @@ class RunningNode:
         if self.process.stdout is not None:
             self.process.stdout.close()
 
-    def command(self, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def command(self, *args: str, stdin: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """``vtrace ARGS`` on this machine."""
-        return vtrace(*args, stdin=stdin)
+        return vtrace(*args, stdin=stdin, timeout=timeout)
 
 
 def vtrace(*args: str, stdin: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:

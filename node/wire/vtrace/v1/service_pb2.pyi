@@ -7,6 +7,7 @@ from node.wire.vtrace.v1 import custody_pb2 as _custody_pb2
 from node.wire.vtrace.v1 import error_pb2 as _error_pb2
 from node.wire.vtrace.v1 import file_pb2 as _file_pb2
 from node.wire.vtrace.v1 import goods_pb2 as _goods_pb2
+from node.wire.vtrace.v1 import label_pb2 as _label_pb2
 from node.wire.vtrace.v1 import org_pb2 as _org_pb2
 from node.wire.vtrace.v1 import user_pb2 as _user_pb2
 from google.protobuf import descriptor as _descriptor
@@ -58,6 +59,9 @@ from node.wire.vtrace.v1.goods_pb2 import ListGoodsSerialRequest as ListGoodsSer
 from node.wire.vtrace.v1.goods_pb2 import ListGoodsSerialResponse as ListGoodsSerialResponse
 from node.wire.vtrace.v1.goods_pb2 import UpdateGoodsSerialRequest as UpdateGoodsSerialRequest
 from node.wire.vtrace.v1.goods_pb2 import UpdateGoodsSerialResponse as UpdateGoodsSerialResponse
+from node.wire.vtrace.v1.label_pb2 import ListLabelsRequest as ListLabelsRequest
+from node.wire.vtrace.v1.label_pb2 import Label as Label
+from node.wire.vtrace.v1.label_pb2 import ListLabelsResponse as ListLabelsResponse
 from node.wire.vtrace.v1.org_pb2 import OrgAuthRequest as OrgAuthRequest
 from node.wire.vtrace.v1.org_pb2 import OrgAuthResponse as OrgAuthResponse
 from node.wire.vtrace.v1.org_pb2 import MemberRequest as MemberRequest
