@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent import futures
 from typing import Any
 
 import grpc
@@ -15,6 +14,7 @@ from grpc_status import rpc_status
 from node.api.dispatch import Asked, Rpc
 from node.api.services import SERVICES
 from node.api.status import to_status
+from node.api.threads import Threads
 from node.errors import SetupError, VTraceError, invalid
 
 THREADS = 32
@@ -36,8 +36,9 @@ class Server:
     """Serves the rpcs, the standard health service and reflection on one address."""
 
     def __init__(self, address: str, rpcs: Sequence[Rpc]) -> None:
+        self._threads = Threads(THREADS, "rpc")
         self._server = grpc.server(
-            futures.ThreadPoolExecutor(THREADS, thread_name_prefix="rpc"),
+            self._threads,
             options=_OPTIONS,
             maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX,
         )
@@ -63,6 +64,7 @@ class Server:
         """Take no more calls, let those under way end within the grace, and return when all is quiet."""
         self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._server.stop(grace_seconds).wait(grace_seconds + 1)
+        self._threads.shutdown()
 
     def _set_health(self, status: int) -> None:
         for name in ("", *(service.full_name for service in SERVICES)):

@@ -14,6 +14,7 @@ from node.chain import contract
 from node.chain.gas import circulate_gas
 from node.clock import Clock
 from node.domain.custody import GoodsState
+from node.domain.model import Circ
 from node.domain.records import TxKind, User
 from node.errors import VTraceError
 from node.faults import point
@@ -72,10 +73,9 @@ class Plain:
         lane, first_nonce = ledger.lanes.registrar, ledger.next_nonce(ledger.lanes.registrar)
         signed = []
         for nonce, (_, (operator, each)) in enumerate(taken, first_nonce):
-            assert operator.signatory is not None
-            signature = operator.signatory.sign(contract.circ_message(ledger.chain_id, ledger.contract, each.circ))
             gas = circulate_gas(each.circ.circ_type, each.circ.goods)
-            signed.append(ledger.sign(lane, nonce, contract.circulate_data(each.circ, signature), gas))
+            data = contract.circulate_data(each.circ, self._signature(operator, each.circ))
+            signed.append(ledger.sign(lane, nonce, data, gas))
         txs = [NewTx(nonce, tx.raw, tx.hash) for nonce, tx in enumerate(signed, first_nonce)]
         outbox_ids = outbox.add_all(signer=lane, kind=TxKind.CIRC, txs=txs, now=now)
         rows, states = [], {}
@@ -91,6 +91,10 @@ class Plain:
             Recorded(circ_id, tx.hash, each.ids)
             for circ_id, tx, (_, (_, each)) in zip(circ_ids, signed, taken, strict=True)
         ]
+
+    def _signature(self, operator: Operator, circ: Circ) -> bytes:
+        assert operator.signatory is not None
+        return operator.signatory.sign(contract.circ_message(self._ledger.chain_id, self._ledger.contract, circ))
 
 
 class _Facts:

@@ -62,7 +62,8 @@ class Worker:
 
     def wake(self) -> None:
         """There is something to do: don't wait for the next look."""
-        self._wake.set()
+        if not self._wake.is_set():  # each circ tells it, and setting costs
+            self._wake.set()
 
     def stop(self, timeout_seconds: float) -> bool:
         """Ask the thread to end after its step; answers whether it did in time."""
