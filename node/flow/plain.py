@@ -16,7 +16,7 @@ from node.clock import Clock
 from node.domain.custody import GoodsState
 from node.domain.model import Circ
 from node.domain.records import TxKind, User
-from node.errors import VTraceError
+from node.errors import SignerUnavailable, VTraceError
 from node.faults import point
 from node.flow.actors import Actors, Operator
 from node.flow.callers import is_still
@@ -56,7 +56,10 @@ class Plain:
             return [None] * len(orders)
         facts = self._facts(orders)
         taken = [facts.planned(order, self._ledger.gas_max) for order in orders]
-        stored = iter(self._store([(order, each) for order, each in zip(orders, taken, strict=True) if each]))
+        try:
+            stored = iter(self._store([(order, each) for order, each in zip(orders, taken, strict=True) if each]))
+        except SignerUnavailable:  # before anything was written
+            return [None] * len(orders)
         return [[next(stored)] if each else None for each in taken]
 
     def _facts(self, orders: Sequence[Order]) -> _Facts:
