@@ -14,6 +14,7 @@ from node.api.auth import Tokens
 from node.api.circs import Circs
 from node.api.custody import Custody
 from node.api.dispatch import all_rpcs
+from node.api.epcis_capture import CaptureApi
 from node.api.files import FilesServicer
 from node.api.http import HttpApi
 from node.api.labels import LabelsServicer
@@ -28,11 +29,14 @@ from node.chain.web3signer import Web3Signer
 from node.chain.websocket import WebSocketRpc
 from node.clock import Clock, now_micros
 from node.config import EMBEDDED, Config
+from node.domain.epcis.ids import base_of
 from node.errors import SetupError
 from node.flow.accounts import Accounts
 from node.flow.actors import Actors
 from node.flow.bump import Bumper
+from node.flow.capture import Captures
 from node.flow.confirm import Confirmer
+from node.flow.events import Events
 from node.flow.files import Files
 from node.flow.goods import Products
 from node.flow.labels import Labelling
@@ -53,6 +57,7 @@ from node.models.catalogue import SHIPPED, Catalogue
 from node.opening import chain_of, claim_directory, key_in, open_files, open_store, when_reachable
 from node.page.codes import CodeEndpoint
 from node.page.digital_link import DigitalLinkEndpoint
+from node.page.events import EventsEndpoint
 from node.page.link_texts import TEXTS
 from node.page.parts import Place
 from node.page.rendering import Notices
@@ -241,15 +246,20 @@ class Node:
         endpoint = RpcEndpoint(self._rpc, self._ledger.contract) if is_embedded else None
         offered = self._config.public_rpc or (RPC_PATH if is_embedded else "")
         trace = TraceEndpoint(query, BlockTimes(chain), Place(self._ledger.chain_id, self._ledger.contract, offered))
+        base = base_of(self._ledger.chain_id, self._ledger.contract)
+        events = Events(self._store, base, clock)
+        epcis = EventsEndpoint(events, tokens.caller, self._public_url)
         notices = Notices(trace.assets, TEXTS)
         codes = CodeEndpoint(query, labelling, notices)
         links = DigitalLinkEndpoint(query, labelling, notices)
         once = Once(self._store, seal, clock, submitted)
         rpcs = all_rpcs(servicers, tokens, once)
+        self._capture_api = CaptureApi(Captures(self._store, recorder, once, clock, submitted), tokens, base)
         server = Server(self._config.grpc, rpcs)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:
-            return server, Site(self._config.http, endpoint, files, trace, codes, links, self._http_api)
+            faces = (codes, links, self._http_api, epcis, self._capture_api)
+            return server, Site(self._config.http, endpoint, files, trace, *faces)
         except SetupError:
             server.stop(0)
             raise
@@ -277,6 +287,7 @@ class Node:
         self._server.stop(GRACE_SECONDS)
         self._site.stop()
         self._http_api.stop(GRACE_SECONDS)
+        self._capture_api.stop(GRACE_SECONDS)
         for worker in self._workers:
             if not worker.stop(GRACE_SECONDS):
                 log.warning("a worker did not end in time; what it had to do is done at the next start")

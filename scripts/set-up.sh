@@ -54,6 +54,9 @@ set_up_node() { install_npm .; }
 # set_up_daemon: the IPFS daemon that the tests of files run.
 set_up_daemon() { install_npm tests/files/daemon --omit=optional; }
 
+# set_up_epcis: the validator of EPCIS documents that the tests ask.
+set_up_epcis() { install_npm tests/epcis/judge; }
+
 # set_up_chromium: the browser of the page's tests, from Debian where that may be done; without it they are skipped.
 set_up_chromium() {
   local name

@@ -52,6 +52,8 @@ def test_every_command_is_there() -> None:
         ("files", "verify"),
         ("forms", "export"),
         ("reindex",),
+        ("epcis", "export"),
+        ("epcis", "import"),
         ("labels",),
     }
 
@@ -90,6 +92,8 @@ SAMPLES = {
     "check": "1",
     "chain_id": "9",
     "late_blocks": "8",
+    "pending": "1",
+    "epcs": "urn:a:1 urn:a:2",
     "serial_id": "12",
 }
 

@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
@@ -14,11 +14,15 @@ from node.api.auth import ANYONE, NEEDS, Tokens, require
 from node.api.call import Call, key_in
 from node.api.services import SERVICES, message_class
 from node.api.streams import Incoming
+from node.domain.records import User
+from node.domain.roles import Role
 from node.errors import IndexUnavailable, Reason, SignerUnavailable, Status, VTraceError
 from node.faults import point
 from node.flow.once import Once
 
 RETRY_SECONDS = 5
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -61,38 +65,12 @@ class Rpc:
 
     def answer(self, asked: Asked) -> Message:
         """The answer of one call; VTraceError is all that it raises. Blocks for as long as the work takes."""
-        try:
-            return self._answer(asked)
-        except VTraceError:
-            raise
-        except IndexUnavailable as fault:
-            log.exception("%s found no index", self.name)
-            raise VTraceError(
-                self._failed,
-                "the node's index is busy: try again",
-                status=Status.UNAVAILABLE,
-                retry_seconds=RETRY_SECONDS,
-            ) from fault
-        except SignerUnavailable as fault:
-            log.warning("%s: %s", self.name, fault)
-            raise VTraceError(
-                self._failed,
-                "what signs the node's transactions is away, and nothing was recorded: try again",
-                status=Status.UNAVAILABLE,
-                retry_seconds=RETRY_SECONDS,
-            ) from fault
-        except Exception as fault:
-            log.exception("%s failed", self.name)
-            raise VTraceError(
-                self._failed, f"{self.name} failed inside the node; its log says why", status=Status.INTERNAL
-            ) from fault
+        return guarded(self.name, self._failed, lambda: self._answer(asked))
 
     def _answer(self, asked: Asked) -> Message:
         caller = None
         if self.needs is not ANYONE:
-            caller = self._tokens.caller(_authorization(asked.metadata))
-            require(caller, self.needs, self.name)
-            point("authenticated")
+            caller = caller_of(self._tokens, asked.metadata, self.needs, self.name)
         given = asked.read()
         arguments: list[Any] = [] if caller is None else [caller]
         arguments.append(Incoming(given, asked.is_there) if self.method.client_streaming else given)
@@ -104,6 +82,41 @@ class Rpc:
         if self.makes_something:
             point("committed")
         return answered
+
+
+def guarded(name: str, failed: Reason, work: Callable[[], T]) -> T:
+    """What ``work`` answers; VTraceError, with the reason ``failed`` for what is nobody's mistake, is all it raises."""
+    try:
+        return work()
+    except VTraceError:
+        raise
+    except IndexUnavailable as fault:
+        log.exception("%s found no index", name)
+        raise VTraceError(
+            failed,
+            "the node's index is busy: try again",
+            status=Status.UNAVAILABLE,
+            retry_seconds=RETRY_SECONDS,
+        ) from fault
+    except SignerUnavailable as fault:
+        log.warning("%s: %s", name, fault)
+        raise VTraceError(
+            failed,
+            "what signs the node's transactions is away, and nothing was recorded: try again",
+            status=Status.UNAVAILABLE,
+            retry_seconds=RETRY_SECONDS,
+        ) from fault
+    except Exception as fault:
+        log.exception("%s failed", name)
+        raise VTraceError(failed, f"{name} failed inside the node; its log says why", status=Status.INTERNAL) from fault
+
+
+def caller_of(tokens: Tokens, metadata: Iterable[tuple[str, str | bytes]], needs: Iterable[Role], name: str) -> User:
+    """Who calls, once it is known and has one of the roles."""
+    caller = tokens.caller(_authorization(metadata))
+    require(caller, needs, name)
+    point("authenticated")
+    return caller
 
 
 def all_rpcs(servicers: Sequence[Any], tokens: Tokens, once: Once) -> list[Rpc]:

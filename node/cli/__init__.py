@@ -14,6 +14,7 @@ from node.cli.admin import admin
 from node.cli.audit import audit
 from node.cli.circ import circ
 from node.cli.demo import play_demo
+from node.cli.epcis import epcis
 from node.cli.files import files
 from node.cli.forms import forms
 from node.cli.labels import labels
@@ -51,5 +52,5 @@ def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
 
 
-for _command in (serve, circ, labels, status, audit, proof, play_demo, reindex, files, forms, admin):
+for _command in (serve, circ, labels, status, audit, proof, play_demo, reindex, files, forms, epcis, admin):
     main.add_command(_command)

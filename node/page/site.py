@@ -14,9 +14,10 @@ from starlette.types import ASGIApp
 from node.config import host_and_port
 from node.errors import SetupError
 from node.flow.files import Files
-from node.page import docs
+from node.page import docs, events
 from node.page.codes import CodeEndpoint
 from node.page.digital_link import METHODS, DigitalLinkEndpoint
+from node.page.events import EventsEndpoint
 from node.page.files import FileEndpoint
 from node.page.rpc import RpcEndpoint
 from node.page.trace import TraceEndpoint
@@ -28,7 +29,8 @@ STOP_SECONDS = 3
 
 
 class Site:
-    """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own; ``api`` is the protocol."""
+    """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own; ``api`` is the protocol,
+    ``epcis`` tells events and ``capture`` takes them."""
 
     def __init__(
         self,
@@ -39,6 +41,8 @@ class Site:
         codes: CodeEndpoint,
         links: DigitalLinkEndpoint,
         api: ASGIApp,
+        epcis: EventsEndpoint,
+        capture: ASGIApp,
     ) -> None:
         host, port = host_and_port("--http", address)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -57,8 +61,11 @@ class Site:
             Route("/01/{rest:path}", links.answer, methods=METHODS),
             Route("/.well-known/gs1resolver", links.describe, methods=["GET"]),
             Route("/static/{version}/{name}", trace.assets.answer, methods=["GET"]),
+            Route(events.PATH, epcis.answer, methods=["GET", "HEAD", "OPTIONS"]),
             Mount("/api", api),
             Route("/openapi.json", api),
+            Route("/epcis/capture", capture),
+            Route("/epcis/capture/{capture_id}", capture),
             *docs.routes(),
         ]
         if rpc is not None:

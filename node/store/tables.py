@@ -375,6 +375,37 @@ class Idempotency(Table):
         indexes = ((("scope", "key"), True),)
 
 
+class CaptureJob(Table):
+    """What became of one captured document of EPCIS events; ``outcome`` is JSON."""
+
+    id = AutoField()
+    capture_id = CharField(unique=True)
+    user_id = IntegerField(index=True)
+    created_at = BigIntegerField(index=True)
+    finished_at = BigIntegerField()
+    success = BooleanField()
+    outcome = TextField()
+
+    class Meta:
+        table_name = "capture_job"
+
+
+class CapturedEvent(Table):
+    """An event that a user captured, by the hash of what it says, and a transaction that carries its circ.
+
+    Named by trans_id, which stays whatever number the circ has.
+    """
+
+    id = AutoField()
+    user_id = IntegerField()
+    event_hash = BlobField()
+    trans_id = CharField()
+
+    class Meta:
+        table_name = "captured_event"
+        indexes = ((("user_id", "event_hash", "trans_id"), True),)
+
+
 TABLES = (
     Setting,
     SealedKey,
@@ -396,4 +427,6 @@ TABLES = (
     RecognitionModel,
     Idempotency,
     Published,
+    CaptureJob,
+    CapturedEvent,
 )

@@ -1,0 +1,1 @@
+"""Circs as events of EPCIS 2.0, and events as circs. Pure rules."""
