@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TypeVar
 
 from peewee import (
@@ -48,6 +48,11 @@ def run(sql: str, *values: object) -> Any:
     Values stand as ``?``. Answers the driver's cursor, whose rows are tuples.
     """
     return database.execute_sql(sql if database.param == "?" else sql.replace("?", database.param), values)
+
+
+def run_many(sql: str, rows: Iterable[Sequence[object]]) -> None:
+    """``run`` for each of ``rows``, as one call of the driver."""
+    database.cursor().executemany(sql if database.param == "?" else sql.replace("?", database.param), rows)
 
 
 def places(total: int) -> str:
