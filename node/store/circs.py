@@ -97,13 +97,11 @@ def set_custody(states: Mapping[int, GoodsState], outbox_id: int | None = None) 
 
 def move(states: Mapping[int, tuple[GoodsState, int]]) -> None:
     """Give each goods its own new holder and times, with the transaction that did it last."""
-    for some in t.cut(states):
-        values = [value for one in some for value in (one, states[one][0].holder, states[one][0].times, states[one][1])]
-        t.run(
-            "UPDATE goods SET holder = new.column2, times = new.column3, last_outbox = new.column4 "
-            f"FROM (VALUES {t.rows(len(some), 4)}) AS new WHERE goods.id = new.column1",
-            *values,
-        )
+    t.run_rows(
+        "UPDATE goods SET holder = new.column2, times = new.column3, last_outbox = new.column4 "
+        "FROM (VALUES {rows}) AS new WHERE goods.id = new.column1",
+        [(goods_id, state.holder, state.times, last) for goods_id, (state, last) in states.items()],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,27 +124,21 @@ class NewCirc:
 
 def add(new: Sequence[NewCirc], now: int) -> list[int]:
     """Store pending circs; answers their ids."""
-    values = [
-        value
-        for each in new
-        for value in (
-            *(int(each.circ_type), each.operator, each.to, each.form, each.salt),
-            *(CircStatus.PENDING.value, each.outbox_id, now),
-        )
-    ]
+    status = CircStatus.PENDING.value
     ids = dict(
-        t.run(
+        t.run_rows(
             "INSERT INTO circ (circ_type, operator_id, to_id, form, salt, status, outbox_id, created_at) "
-            f"VALUES {t.rows(len(new), 8)} RETURNING outbox_id, id",
-            *values,
-        ).fetchall()
-    )
-    goods = [(goods_id, ids[each.outbox_id], before) for each in new for goods_id, before in each.times.items()]
-    for some in t.cut(goods):
-        t.run(
-            f"INSERT INTO circ_goods (goods_id, circ_id, times) VALUES {t.rows(len(some), 3)}",
-            *(value for row in some for value in row),
+            "VALUES {rows} RETURNING outbox_id, id",
+            [
+                (int(each.circ_type), each.operator, each.to, each.form, each.salt, status, each.outbox_id, now)
+                for each in new
+            ],
         )
+    )
+    t.run_rows(
+        "INSERT INTO circ_goods (goods_id, circ_id, times) VALUES {rows}",
+        [(goods_id, ids[each.outbox_id], before) for each in new for goods_id, before in each.times.items()],
+    )
     return [int(ids[each.outbox_id]) for each in new]
 
 

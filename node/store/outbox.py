@@ -52,15 +52,13 @@ def add(
 
 def add_all(*, signer: str, kind: TxKind, txs: Sequence[NewTx], now: int) -> list[int]:
     """Store signed transactions of one lane; answers their ids, which ascend with the nonces."""
-    values = [
-        value for tx in txs for value in (signer, tx.nonce, kind.value, tx.raw, now, tx.tx_hash, TxState.SIGNED.value)
-    ]
+    state = TxState.SIGNED.value
     ids = dict(
-        t.run(
+        t.run_rows(
             "INSERT INTO outbox (signer, nonce, kind, signed_bytes, signed_at, tx_hash, state) "
-            f"VALUES {t.rows(len(txs), 7)} RETURNING nonce, id",
-            *values,
-        ).fetchall()
+            "VALUES {rows} RETURNING nonce, id",
+            [(signer, tx.nonce, kind.value, tx.raw, now, tx.tx_hash, state) for tx in txs],
+        )
     )
     return [int(ids[tx.nonce]) for tx in txs]
 
@@ -171,16 +169,11 @@ def mark_lost(signer: str) -> int:
 
 def mark_mined(rows: Sequence[MinedTx]) -> None:
     """Move transactions to MINED, FINAL or REVERTED with the blocks that hold them."""
-    for some in t.cut(rows):
-        t.run(
-            "UPDATE outbox SET state = new.column2, block_number = new.column3, block_hash = new.column4, "
-            f"mined_hash = new.column5 FROM (VALUES {t.rows(len(some), 5)}) AS new WHERE outbox.id = new.column1",
-            *(value for each in some for value in _place(each)),
-        )
-
-
-def _place(row: MinedTx) -> tuple[object, ...]:
-    return row.id, row.state.value, row.block_number, row.block_hash, row.mined_hash
+    t.run_rows(
+        "UPDATE outbox SET state = new.column2, block_number = new.column3, block_hash = new.column4, "
+        "mined_hash = new.column5 FROM (VALUES {rows}) AS new WHERE outbox.id = new.column1",
+        [(row.id, row.state.value, row.block_number, row.block_hash, row.mined_hash) for row in rows],
+    )
 
 
 def send_again() -> int:

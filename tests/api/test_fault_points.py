@@ -22,7 +22,7 @@ HITS = 6
 """At which passing of a point the node dies: late enough for a few answers before."""
 ANSWERS_MAX = 2_000
 PAUSE_SECONDS = 0.02
-"""Between two calls of a caller, so that the sender and the confirmer make steps enough before there are ANSWERS_MAX."""
+"""Between two calls of a caller, so that sender and confirmer make steps enough before there are ANSWERS_MAX."""
 
 
 def test_every_point_stands_in_the_code() -> None:
