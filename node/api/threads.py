@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
+
+END_SECONDS_MAX = 5.0
+"""How long a call that goes on after the server has stopped is waited for."""
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +50,11 @@ class Threads(Executor):
     def __init__(self, total: int, name: str) -> None:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._total = total
-        for number in range(total):
-            threading.Thread(target=self._work, name=f"{name}_{number}", daemon=True).start()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{name}_{number}", daemon=True) for number in range(total)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, fn: Callable[..., object], /, *args: Any, **kwargs: Any) -> Any:
         """Do a call on one of the threads; answers its Ending. Calls beyond their number wait."""
@@ -57,10 +63,13 @@ class Threads(Executor):
         return ending
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let the threads end once they have done what waits."""
-        del wait, cancel_futures
-        for _ in range(self._total):
+        """Let the threads end once they have done what waits, and with each what it has open; waits for that."""
+        del cancel_futures  # what waits is answered
+        for _ in self._threads:
             self._jobs.put(None)
+        deadline = time.monotonic() + END_SECONDS_MAX
+        for thread in self._threads if wait else ():
+            thread.join(max(deadline - time.monotonic(), 0))
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

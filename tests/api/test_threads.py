@@ -7,7 +7,6 @@ import threading
 import pytest
 
 from node.api.threads import Ending, Threads
-from tests.support.node import eventually
 
 WAIT_SECONDS_MAX = 30
 
@@ -56,5 +55,5 @@ def test_threads_end_once_they_have_done_what_waits() -> None:
     threads = Threads(3, "ending")
     last = told(threads.submit(str))
     threads.shutdown()
-    assert last.wait(WAIT_SECONDS_MAX)
-    eventually(lambda: not [each for each in threading.enumerate() if each.name.startswith("ending_")])
+    assert last.is_set()
+    assert not [each for each in threading.enumerate() if each.name.startswith("ending_")]
