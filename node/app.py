@@ -23,6 +23,7 @@ from node.api.orgs import Orgs
 from node.api.products import ProductsServicer
 from node.api.server import Server
 from node.api.users import Users
+from node.api.watch import Watching, webhook_body
 from node.chain.embedded import EmbeddedChain
 from node.chain.rpc import Chain
 from node.chain.web3signer import Web3Signer
@@ -36,7 +37,9 @@ from node.flow.actors import Actors
 from node.flow.bump import Bumper
 from node.flow.capture import Captures
 from node.flow.confirm import Confirmer
+from node.flow.deliver import Deliveries
 from node.flow.events import Events
+from node.flow.feed import Feed
 from node.flow.files import Files
 from node.flow.goods import Products
 from node.flow.labels import Labelling
@@ -45,6 +48,7 @@ from node.flow.ledger import Ledger, open_ledger
 from node.flow.nudge import Nudger
 from node.flow.once import Once
 from node.flow.people import People
+from node.flow.post import Poster
 from node.flow.publish import Publisher
 from node.flow.query import Query
 from node.flow.recognise import Recognition
@@ -52,6 +56,8 @@ from node.flow.record import Recorder
 from node.flow.state import TROUBLE
 from node.flow.submit import Sender
 from node.flow.wallets import Wallets
+from node.flow.watch import Watches
+from node.flow.webhooks import Webhooks
 from node.flow.worker import GATHER_SECONDS, Worker
 from node.models.catalogue import SHIPPED, Catalogue
 from node.opening import chain_of, claim_directory, key_in, open_files, open_store, when_reachable
@@ -65,9 +71,10 @@ from node.page.rpc import RpcEndpoint
 from node.page.site import RPC_PATH, Site
 from node.page.times import BlockTimes
 from node.page.trace import TraceEndpoint
-from node.store import keys, progress
+from node.store import keys, progress, subject
 from node.store import people as users
 from node.store.seal import Seal
+from node.unlocking import warn_of_modes
 
 IDLE_SECONDS_EMBEDDED = 1.0
 IDLE_SECONDS_OTHER = 0.5
@@ -77,7 +84,9 @@ GATHER_SECONDS_CONFIRMER = 0.1
 """Of a chain that is asked over the network, where each question costs more than what comes along with it. Whoever
 waits for one circ alone does not notice: a worker rests after a step, not before it."""
 IDLE_SECONDS_PUBLISHER = 1.0
+IDLE_SECONDS_FEED = 0.2
 PUBLISHER = "publisher"
+FEED = "feed"
 GRACE_SECONDS = 10
 
 log = logging.getLogger(__name__)
@@ -116,6 +125,7 @@ class Node:
             opened.enter_context(claim_directory(config))
             self._store, seal = open_store(config)
             opened.callback(self._store.close)
+            warn_of_modes(config)
             self._catalogue = Catalogue([SHIPPED, *([config.models] if config.models else [])])
             opened.callback(self._catalogue.close)
             stopping = stopping or threading.Event()
@@ -141,7 +151,8 @@ class Node:
                 self._workers += (
                     self._worker(PUBLISHER, publisher.step, IDLE_SECONDS_PUBLISHER, on_fatal=_publishing_ended),
                 )
-            self._server, self._site = self._faces(chain, seal, clock, files)
+            watching = self._watching(seal, clock)
+            self._server, self._site = self._faces(chain, seal, clock, files, watching)
             self._opened = opened.pop_all()
 
     def _open_lanes(self, seal: Seal, opened: ExitStack, stopping: threading.Event) -> Lanes:
@@ -193,7 +204,7 @@ class Node:
             self._worker("nudger", nudger.step, IDLE_SECONDS_NUDGER),
         )
         with self._store.write():  # what kept an earlier run from going on
-            names = (*(worker.name for worker in self._workers), PUBLISHER)
+            names = (*(worker.name for worker in self._workers), PUBLISHER, FEED)
             progress.note(self._clock(), **{f"{TROUBLE}{name}": "" for name in names})
 
     def _worker(
@@ -220,10 +231,27 @@ class Node:
             gather_seconds=gather_seconds,
         )
 
-    def _faces(self, chain: Chain, seal: Seal, clock: Clock, files: Files) -> tuple[Server, Site]:
+    def _watching(self, seal: Seal, clock: Clock) -> Watching:
+        is_local = self._config.webhooks_local
+        feed = Feed(self._store, clock)
+        self._watches = Watches(self._store, feed)
+        self._deliveries = Deliveries(self._store, seal, clock, feed, Poster(is_local=is_local), webhook_body)
+        self._workers += (self._worker(FEED, feed.step, IDLE_SECONDS_FEED, on_fatal=self._feed_ended),)
+        webhooks = Webhooks(self._store, seal, clock, feed, self._deliveries.changed, is_local=is_local)
+        return Watching(self._watches, webhooks)
+
+    def _feed_ended(self, fault: BaseException) -> None:
+        """Recording must not end with it, but nobody may wait for what will not come."""
+        log.critical("no more changes are told until the next start: %s", fault, exc_info=fault)
+        self._watches.stop()
+
+    def _faces(self, chain: Chain, seal: Seal, clock: Clock, files: Files, watching: Watching) -> tuple[Server, Site]:
         submitted = self._sender.wake
         actors = Actors(self._ledger, seal)
         self.people = people = People(self._store, seal, clock, role_changed=actors.keep_in_step, submitted=submitted)
+        with self._store.write():
+            for user_id in subject.actors_with_rights_of_the_deleted():
+                actors.keep_in_step(users.known(user_id))
         self.recorder = recorder = Recorder(self._store, self._ledger, actors, clock, submitted)
         products = Products(self._store, recorder, clock, submitted)
         query = Query(self._store, chain, self._ledger)
@@ -241,6 +269,7 @@ class Node:
             Custody(Accounts(self._store, self._ledger, actors, recorder, products, wallets, submitted)),
             Models(Recognition(self._store, self._catalogue, clock)),
             FilesServicer(files, self._public_url),
+            watching,
         )
         is_embedded = self._config.chain == EMBEDDED
         endpoint = RpcEndpoint(self._rpc, self._ledger.contract) if is_embedded else None
@@ -284,6 +313,7 @@ class Node:
 
     def stop(self) -> None:
         """Let calls under way end, stop anchoring between two steps, and close everything."""
+        self._watches.stop()
         self._server.stop(GRACE_SECONDS)
         self._site.stop()
         self._http_api.stop(GRACE_SECONDS)
@@ -291,6 +321,7 @@ class Node:
         for worker in self._workers:
             if not worker.stop(GRACE_SECONDS):
                 log.warning("a worker did not end in time; what it had to do is done at the next start")
+        self._deliveries.stop(GRACE_SECONDS)
         self._opened.close()
 
     def _fail(self, fault: BaseException) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,6 +21,24 @@ UPLOAD_BYTES_MAX = 1024**3
 
 
 @dataclass(frozen=True, slots=True)
+class GivenKey:
+    """A master key of the environment, as it was written there."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCommand:
+    """A command that prints the master key."""
+
+    words: tuple[str, ...]
+
+
+KeySource = Path | GivenKey | KeyCommand
+"""Where the master key comes from: the path of its file, itself, or a command."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The settings of ``vtrace serve``. ``grpc`` and ``http`` are HOST:PORT; port 0 takes a free one."""
 
@@ -29,7 +47,7 @@ class Config:
     http: str = "127.0.0.1:8080"
     chain: str = EMBEDDED
     confirmations: int | None = None
-    master_key: Path | None = None
+    master_key: KeySource | None = None
     signer_keys: tuple[Path, ...] = ()
     signers: int | None = None
     signer: str | None = None
@@ -42,10 +60,11 @@ class Config:
     public_rpc: str | None = None
     models: Path | None = None
     publish_forms: bool = False
+    webhooks_local: bool = False
 
     @property
-    def master_key_path(self) -> Path:
-        """The master key's file: the given one, or ``master.key`` in the data directory."""
+    def master_key_source(self) -> KeySource:
+        """Where the master key comes from, without a word of it ``master.key`` in the data directory."""
         return self.master_key or self.data_dir / "master.key"
 
     @property

@@ -60,6 +60,11 @@ NEEDS: dict[str, tuple[Role, ...]] = {
     "GetCirc": ANYONE,
     "GetGoods": ANYONE,
     "ContractName": ANYONE,
+    "WatchCirc": ANYONE,
+    "WatchOrgCirc": (Role.PRODUCER,),
+    "CreateWebhook": (Role.BOSS,),
+    "ListWebhooks": (Role.BOSS,),
+    "DeleteWebhook": (Role.BOSS,),
     "ListModels": (Role.EXAMINER,),
     "Predict": (Role.EXAMINER,),
 }

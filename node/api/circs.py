@@ -43,7 +43,7 @@ class Circs:
         asked = asked_create(caller, request)
 
         def create(own: OwnSignature | None) -> wire.CreateCircResponse:
-            (recorded,) = self._recorder.create(caller, *asked, own)
+            (recorded,) = self._recorder.create(caller, *asked, own, private=request.private)
             return wire.CreateCircResponse(
                 circ_id=convert.number(recorded.circ_id), trans_id=convert.text(recorded.trans_id)
             )
@@ -56,7 +56,7 @@ class Circs:
 
         def create(own: OwnSignature | None) -> wire.BatchCircResponse:
             response = wire.BatchCircResponse()
-            for recorded in self._recorder.create(caller, *asked, own):
+            for recorded in self._recorder.create(caller, *asked, own, private=request.private):
                 response.goodsId2transId.update(dict.fromkeys(recorded.goods_ids, recorded.trans_id))
             return response
 

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from google.protobuf.message import Message
-
 from node.api.auth import ANYONE, NEEDS, Tokens, require
 from node.api.call import Call, key_in
+from node.api.outgoing import Outgoing, Page
 from node.api.services import SERVICES, message_class
 from node.api.streams import Incoming
 from node.domain.records import User
@@ -33,12 +32,13 @@ class Asked:
 
     ``read`` gives the request, or an iterator of a stream's messages, and raises VTraceError for what is none.
     ``metadata`` has lower-case names, and bytes for names that end in -bin. ``is_there`` tells whether the caller
-    still waits for the answer.
+    still waits for the answer. ``address`` is where the caller is, as far as the connection tells.
     """
 
     read: Callable[[], Any]
     metadata: Sequence[tuple[str, str | bytes]]
     is_there: Callable[[], bool]
+    address: str = ""
 
 
 class Rpc:
@@ -56,24 +56,35 @@ class Rpc:
         if servicer is None:
             raise AssertionError(f"rpc {self.name} has no servicer")
         self._servicer = servicer
-        self._work: Callable[..., Message] = getattr(servicer, self.name)
+        self._work: Callable[..., Any] = getattr(servicer, self.name)
         self._failed: Reason = servicer.failed
         self._tokens = tokens
         self._once = once
         # The servicer of an rpc that makes something asks for the Call, and makes it once.
-        self.makes_something = "call" in inspect.signature(self._work).parameters
+        wants = inspect.signature(self._work).parameters
+        self.makes_something = "call" in wants
+        self.wants_address = "address" in wants
 
-    def answer(self, asked: Asked) -> Message:
-        """The answer of one call; VTraceError is all that it raises. Blocks for as long as the work takes."""
+    def answer(self, asked: Asked) -> Any:
+        """The answer of one call, an Outgoing if it is a stream. Blocks for as long as the work takes.
+
+        VTraceError is all that it raises.
+        """
         return guarded(self.name, self._failed, lambda: self._answer(asked))
 
-    def _answer(self, asked: Asked) -> Message:
+    def take(self, outgoing: Outgoing) -> Page:
+        """What a stream has to say now; VTraceError is all that it raises."""
+        return guarded(self.name, self._failed, outgoing.take)
+
+    def _answer(self, asked: Asked) -> Any:
         caller = None
         if self.needs is not ANYONE:
             caller = caller_of(self._tokens, asked.metadata, self.needs, self.name)
         given = asked.read()
         arguments: list[Any] = [] if caller is None else [caller]
         arguments.append(Incoming(given, asked.is_there) if self.method.client_streaming else given)
+        if self.wants_address:
+            arguments.append(asked.address)
         if self.makes_something:
             keyed = (self.name, key_in(asked.metadata), caller, given)
             made = (self._servicer.duplicate, self.response_class, self._once)

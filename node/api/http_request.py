@@ -38,6 +38,7 @@ class Request:
         self.raw_path: str = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
         self.query: bytes = scope["query_string"]
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self.address: str = (scope.get("client") or ("",))[0]
         self._receive = receive
         self._loop = asyncio.get_running_loop()
         self._gone = threading.Event()
@@ -97,6 +98,10 @@ class Request:
             if not event.get("more_body"):
                 self.ended = True
                 return
+
+    async def gone(self) -> None:
+        """Waits until the client goes away."""
+        await self._watch()
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

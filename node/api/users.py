@@ -11,6 +11,7 @@ from node.api.call import Call
 from node.domain.records import User
 from node.errors import Reason, denied, invalid
 from node.flow.people import People, UserChange
+from node.wire.iam.v1 import iam_pb2 as iam
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 
@@ -31,9 +32,9 @@ class Users:
         def register() -> wire.RegisterResponse:
             user = self._people.register(newcomer)
             token = StringValue(value=self._tokens.issue(user))
-            return wire.RegisterResponse(user=convert.user(user, to_owner=True), token=token)
+            return wire.RegisterResponse(user=self._shown(user, to_owner=True), token=token)
 
-        return call.once(register, scope=f"phone {newcomer.phone}")
+        return call.once(register, scope=self._people.scope(newcomer))
 
     def Token(self, request: wire.TokenRequest) -> wire.TokenResponse:
         """A token for phone and password."""
@@ -45,13 +46,15 @@ class Users:
 
     def Profile(self, caller: User, _: wire.ProfileRequest) -> wire.ProfileResponse:
         """The caller."""
-        return wire.ProfileResponse(user=convert.user(caller, to_owner=True))
+        return wire.ProfileResponse(user=self._shown(caller, to_owner=True, whole=True))
 
     def UpdateUser(self, caller: User, request: wire.UpdateUserRequest) -> wire.UpdateUserResponse:
         """Change oneself; an admin changes anyone."""
         given = request.user
-        for field in ("phone", "realname", "idcard", "create_at", "id"):
-            if given.HasField(field) and getattr(given, field) != getattr(convert.user(caller, to_owner=True), field):
+        fixed = [field for field in ("phone", "realname", "idcard", "create_at", "id") if given.HasField(field)]
+        known = [self._shown(caller, to_owner=True, whole=whole) for whole in (True, False)] if fixed else []
+        for field in fixed:
+            if getattr(given, field) not in [getattr(shown, field) for shown in known]:
                 raise invalid(f"user.{field}", "another value", "none: it can't be changed here", Reason.PARAMS_ERR)
         change = UserChange(
             nickname=_maybe(given, "nickname"),
@@ -62,7 +65,7 @@ class Users:
             current_password=_maybe(request, "current_password"),
         )
         changed = self._people.change_user(caller, given.username.value, change)
-        return wire.UpdateUserResponse(user=convert.user(changed, to_owner=changed.id == caller.id))
+        return wire.UpdateUserResponse(user=self._shown(changed, to_owner=changed.id == caller.id))
 
     def DeleteUser(self, caller: User, request: wire.DeleteUserRequest) -> wire.DeleteUserResponse:
         """Delete oneself; an admin deletes anyone."""
@@ -76,9 +79,13 @@ class Users:
 
         def verify() -> wire.IdentityAuthResponse:
             user = self._people.verify_identity(caller, request.realname, request.idcard)
-            return wire.IdentityAuthResponse(user=convert.user(user, to_owner=True))
+            return wire.IdentityAuthResponse(user=self._shown(user, to_owner=True))
 
         return call.once(verify)
+
+    def _shown(self, user: User, *, to_owner: bool, whole: bool = False) -> iam.User:
+        (personal,) = self._people.personal([user])
+        return convert.user(user, personal, to_owner=to_owner, whole=whole)
 
 
 def _maybe(message: Message, field: str) -> str | None:

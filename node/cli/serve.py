@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from node.cli.options import DATA_DIR, MASTER_KEY, Gwei, Size, option
-from node.config import BACKLOG_MAX, BUMP_AFTER_SECONDS, EMBEDDED, SQLITE, Config
+from node.config import BACKLOG_MAX, BUMP_AFTER_SECONDS, EMBEDDED, SQLITE, Config, KeySource
 from node.errors import SetupError
 
 WAKE_SECONDS = 1.0
@@ -45,6 +45,12 @@ WAKE_SECONDS = 1.0
     is_flag=True,
     help="Put the salt and form of every circ, earlier ones too, into the store of files under the CID that the chain "
     "knows. What was published is public and can't be taken back.",
+)
+@option(
+    "--webhooks-local",
+    is_flag=True,
+    help="Let webhooks go to http and to private addresses too. For development: any boss can then have the node call "
+    "what only the node can reach.",
 )
 @option("--db", type=click.Choice([SQLITE]), default=SQLITE, show_default=True, help="What holds the index.")
 @option(
@@ -97,9 +103,10 @@ def serve(
     public_url: str | None,
     public_rpc: str | None,
     publish_forms: bool,
+    webhooks_local: bool,
     db: str,
     confirmations: int | None,
-    master_key: Path | None,
+    master_key: KeySource | None,
     signer_key: tuple[Path, ...],
     signers: int | None,
     signer: str | None,
@@ -135,6 +142,7 @@ def serve(
         public_url=public_url,
         public_rpc=public_rpc,
         publish_forms=publish_forms,
+        webhooks_local=webhooks_local,
     )
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -17,6 +17,7 @@ from node.errors import Reason, VTraceError
 from node.flow.ledger import Ledger
 from node.store import circs, outbox
 from node.store.seal import Seal
+from node.store.sealed import actor_key
 
 KEYS_OPEN_MAX = 4_096
 """How many operators' keys are kept decrypted."""
@@ -54,7 +55,7 @@ class Actors:
             contract.register_actor_data(actor.account, actor.rights, name_digest(user.username)),
             REGISTER_ACTOR_GAS,
         )
-        circs.add_actor(actor, self._seal.close(_row(actor_id), key), stored.outbox_id)
+        circs.add_actor(actor, self._seal.close(actor_key(actor_id), key), stored.outbox_id)
         return Operator(actor, HeldKey(key))
 
     def known(self, users: Sequence[User]) -> dict[int, Operator]:
@@ -67,7 +68,7 @@ class Actors:
         }
 
     def _operator(self, actor: Actor, sealed: bytes) -> Operator:
-        return Operator(actor, None if actor.sovereign else HeldKey(self._opened(_row(actor.id), sealed)))
+        return Operator(actor, None if actor.sovereign else HeldKey(self._opened(actor_key(actor.id), sealed)))
 
     def keep_in_step(self, user: User) -> None:
         """After a change of role: give the user's actor, if there is one, the rights of the new role."""
@@ -92,7 +93,3 @@ def stands_on(actor_id: int) -> list[int]:
 
 def _rights(user: User) -> Rights:
     return Rights.NONE if user.deleted else rights_of(user.role)
-
-
-def _row(actor_id: int) -> str:
-    return f"actor {actor_id}"

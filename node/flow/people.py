@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from argon2 import PasswordHasher
@@ -14,11 +14,11 @@ from stdnum.exceptions import ValidationError
 
 from node.clock import Clock
 from node.domain import limits
-from node.domain.records import Org, User
+from node.domain.records import Contact, Org, Personal, User
 from node.domain.roles import Role, has
 from node.errors import Reason, VTraceError, denied, invalid, not_found
 from node.flow.callers import fresh
-from node.store import people
+from node.store import people, personal, sealed
 from node.store.db import Store
 from node.store.seal import Seal
 
@@ -93,20 +93,35 @@ class People:
     def register(self, newcomer: Newcomer, role: Role = Role.NORMAL) -> User:
         """A new user, ``normal`` unless an operator of the node says otherwise."""
         with self._store.write():
-            if people.user_with_phone(newcomer.phone) is not None:
+            if personal.user_with_phone(self._seal, newcomer.phone) is not None:
                 raise _duplicate("phone: a user with this number exists", field="phone")
-            return people.add_user(
+            user = people.add_user(
                 username=f"u{secrets.token_hex(8)}",
                 nickname=newcomer.nickname,
-                phone=newcomer.phone,
                 role=role,
                 password_hash=newcomer.password_hash,
                 now=self._clock(),
             )
+            personal.add(self._seal, user.id, newcomer.phone)
+            return user
+
+    def scope(self, newcomer: Newcomer) -> str:
+        """Whose the idempotency keys of somebody are who has no user yet."""
+        return sealed.phone_scope(self._seal, newcomer.phone)
+
+    def personal(self, users: Sequence[User]) -> list[Personal]:
+        """What tells who these users are, for those who may see it."""
+        found = personal.of(self._seal, [user.id for user in users])
+        return [found[user.id] for user in users]
+
+    def contact(self, org: Org) -> Contact:
+        """An org's legal representative, for those who may see it."""
+        return personal.contact(self._seal, org.id)
 
     def log_in(self, phone: str, password: str) -> User:
         """The user with this phone and password; nothing tells which of the two was wrong."""
-        user = people.user_with_phone(phone)
+        user_id = personal.user_with_phone(self._seal, phone)
+        user = None if user_id is None else people.user(user_id)
         known = self._matches(user.password_hash if user else self._nobody_hash, password)
         if user is None or not known:
             raise VTraceError(Reason.PASSWD_ERR, "phone or password is wrong")
@@ -128,16 +143,14 @@ class People:
         limits.name("realname", realname, Reason.PARAMS_ERR)
         number = resident_id.strip().upper()
         if not _is_resident_id(number):
-            raise _hidden("idcard", "an 18-digit resident id with a valid check digit (GB 11643)")
+            want = "an 18-digit resident id with a valid check digit (GB 11643)"
+            raise invalid("idcard", number, want, Reason.PARAMS_ERR)
         with self._store.write():
             user = fresh(caller)
-            if user.realname:
+            if personal.is_verified(user.id):
                 raise _duplicate("the identity of this user is verified already")
-            changes: dict[str, object] = {
-                "realname": realname,
-                "resident_id_sealed": self._seal.close(f"resident id {user.id}", number.encode()),
-                "resident_id_masked": f"{number[:2]}{'*' * 14}{number[-2:]}",
-            }
+            personal.change(self._seal, user.id, realname=realname, resident_id=number)
+            changes: dict[str, object] = {}
             if user.role is Role.NORMAL:
                 changes["role"] = Role.TRANSPORTER.value
             if user.role_before is Role.NORMAL:
@@ -163,12 +176,11 @@ class People:
             org = people.add_org(
                 name=name,
                 code=number,
-                legal_name=legal_name,
-                legal_phone=legal_phone,
                 info=info,
                 owner_id=user.id,
                 now=self._clock(),
             )
+            personal.keep_contact(self._seal, org.id, legal_name, legal_phone)
             self._join(user, org.id, Role.BOSS)
         self._submitted()
         return org
@@ -224,18 +236,23 @@ class People:
     def change_org(self, caller: User, org_id: int, change: OrgChange) -> Org:
         """Change the caller's org."""
         columns: dict[str, object] = {}
+        name = phone = None
         if change.name is not None:
             columns["name"] = limits.name("org_name", change.name, Reason.PARAMS_ERR, limits.LONG_NAME_LENGTH_MAX)
         if change.legal_name is not None:
-            columns["legal_name"] = limits.name("legal_person_name", change.legal_name, Reason.PARAMS_ERR)
+            name = limits.name("legal_person_name", change.legal_name, Reason.PARAMS_ERR)
         if change.legal_phone is not None:
-            columns["legal_phone"] = limits.office_phone("legal_person_phone", change.legal_phone)
+            phone = limits.office_phone("legal_person_phone", change.legal_phone)
         if change.info is not None:
             columns["info"] = limits.text("org_info", change.info, Reason.PARAMS_ERR)
         with self._store.write():
-            self.own_org(fresh(caller), org_id)
+            org = self.own_org(fresh(caller), org_id)
             if columns:
                 people.change_org(org_id, **columns)
+            if name is not None or phone is not None:
+                known = self.contact(org)
+                name, phone = (known.name if name is None else name, known.phone if phone is None else phone)
+                personal.keep_contact(self._seal, org_id, name, phone)
             return self.own_org(caller, org_id)
 
     def change_user(self, caller: User, username: str, change: UserChange) -> User:
@@ -244,7 +261,7 @@ class People:
         if change.nickname is not None:
             columns["nickname"] = limits.name("nickname", change.nickname, Reason.PARAMS_ERR)
         if change.email is not None:
-            columns["email"] = limits.email("email", change.email)
+            limits.email("email", change.email)
         if change.avatar is not None:
             columns["avatar"] = limits.avatar("avatar", change.avatar)
         is_self = username in ("", caller.username)
@@ -261,6 +278,7 @@ class People:
                     raise denied("only an admin may change roles", role=change.role)
                 columns |= _granted(user, change.role)
             changed = self._changed(user, columns)
+            personal.change(self._seal, user.id, email=change.email)
             if change.password is not None:
                 people.revoke_tokens(user.id)
         self._submitted()
@@ -279,6 +297,7 @@ class People:
         with self._store.write():
             user = self._subject(caller, username)
             people.revoke_tokens(user.id)
+            personal.release_phone(user.id)
             self._changed(user, {"deleted": True})
         self._submitted()
 
@@ -354,8 +373,3 @@ def _granted(user: User, role: str) -> dict[str, object]:
 
 def _duplicate(message: str, **metadata: object) -> VTraceError:
     return VTraceError(Reason.ENTRY_DUPLICATE, message, metadata=metadata)
-
-
-def _hidden(field: str, want: str) -> VTraceError:
-    """As ``invalid``, for a value that must not stand in an error."""
-    return invalid(field, "the given value", want, Reason.PARAMS_ERR)

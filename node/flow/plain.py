@@ -83,7 +83,7 @@ class Plain:
         outbox_ids = outbox.add_all(signer=lane, kind=TxKind.CIRC, txs=txs, now=now)
         rows, states = [], {}
         for outbox_id, (order, (_, each)) in zip(outbox_ids, taken, strict=True):
-            rows.append(NewCirc.of(each.circ, order.form, each.salt, outbox_id, each.times))
+            rows.append(NewCirc.of(each.circ, order.form, each.salt, outbox_id, each.times, order.private))
             states.update({goods_id: (state, outbox_id) for goods_id, state in each.after.items()})
         circ_ids = circs.add(rows, now)
         circs.move(states)

@@ -24,7 +24,8 @@ Known = Mapping[int, tuple[GoodsState, int]]
 class Order:
     """A circ that somebody asks for: ``goods_ids`` ascending and distinct, ``to`` a username or empty.
 
-    ``is_first`` is said of the produce circ that makes goods, ``own`` is the signature of a caller with a key.
+    ``is_first`` is said of the produce circ that makes goods, ``own`` is the signature of a caller with a key, a
+    ``private`` form is never published.
     """
 
     caller: User
@@ -34,6 +35,7 @@ class Order:
     form: bytes
     own: OwnSignature | None = None
     is_first: bool = False
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)

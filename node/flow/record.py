@@ -46,14 +46,17 @@ class Recorder:
         to: str,
         form: bytes,
         own: OwnSignature | None = None,
+        *,
+        private: bool = False,
     ) -> list[Recorded]:
         """Record one circ of ``goods_ids`` (ascending, distinct); all of them or none.
 
         ``to`` is the receiver's username for a transfer, else empty or the caller's. A batch that no single
         transaction can hold is answered as several, each with its own trans_id; one with the caller's ``own``
-        signature is refused. Raises Unsure where the signature has to be looked at outside.
+        signature is refused. A ``private`` form is never published, and forgotten when the caller's data is erased.
+        Raises Unsure where the signature has to be looked at outside.
         """
-        order = Order(caller, circ_type, goods_ids, to, form, own)
+        order = Order(caller, circ_type, goods_ids, to, form, own, private=private)
         recorded = self._store.together(lambda: self._enrol(order), of_all=self._plain.record, given=order)
         self._submitted()
         return recorded
@@ -68,12 +71,13 @@ class Recorder:
         *,
         is_first: bool = False,
         own: OwnSignature | None = None,
+        private: bool = False,
     ) -> list[Recorded]:
         """``create`` for a caller that writes to the index already and tells ``submitted`` itself.
 
         ``is_first`` is said of the produce circ that makes goods, whose form is the node's own.
         """
-        return self._enrol(Order(caller, circ_type, goods_ids, to, form, own, is_first))
+        return self._enrol(Order(caller, circ_type, goods_ids, to, form, own, is_first, private))
 
     def _enrol(self, order: Order) -> list[Recorded]:
         operator, found = self._planned(order)
@@ -121,7 +125,7 @@ class Recorder:
             circulate_gas(circ.circ_type, circ.goods) + gas,
             lambda: circs.stood_on(ids, (circ.operator, circ.to)),
         )
-        row = NewCirc.of(circ, order.form, each.salt, stored.outbox_id, each.times)
+        row = NewCirc.of(circ, order.form, each.salt, stored.outbox_id, each.times, order.private)
         (circ_id,) = circs.add([row], self._clock())
         circs.set_custody(each.after, stored.outbox_id)
         return Recorded(circ_id, stored.tx_hash, ids)

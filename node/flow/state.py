@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from node.clock import Clock
 from node.domain.records import UNFINISHED, UNMINED, LaneState
-from node.store import outbox, progress
+from node.domain.webhooks import Webhook
+from node.store import outbox, progress, webhooks
 from node.store.db import Store
 
 TROUBLE = "trouble."
@@ -39,6 +40,8 @@ class State:
     forks: int
     troubles: tuple[Trouble, ...]
     last_error: Trouble | None
+    webhooks: tuple[Webhook, ...] = ()
+    """Those that fail or are disabled."""
 
 
 def state_of(store: Store, clock: Clock) -> State:
@@ -70,4 +73,5 @@ def state_of(store: Store, clock: Clock) -> State:
             forks=height("forks") or 0,
             troubles=tuple(troubles),
             last_error=None if last is None else Trouble("", last[0], ago(last[1])),
+            webhooks=tuple(webhooks.failing()),
         )

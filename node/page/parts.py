@@ -63,6 +63,7 @@ class Entry:
     to: Who | None
     when: When
     pending: bool
+    forgotten: bool
     fields: Tree | None
     files: tuple[File, ...]
     more_files: str

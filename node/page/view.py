@@ -156,6 +156,7 @@ class _Maker:
             to=self._who(circ.to) if circ.to != circ.operator else None,
             when=self._when(circ),
             pending=circ.status is not CircStatus.SUCCESS,
+            forgotten=not circ.salt,
             fields=None if is_product or not members else text.tree(self._language, members),
             files=tuple(self._file(cid) for cid in cids[:FILES_OF_ENTRY_MAX]),
             more_files=self._say("more_files", count=len(cids) - FILES_OF_ENTRY_MAX)
@@ -188,7 +189,8 @@ class _Maker:
         yield self._say("trans_id"), circ.trans_id
         if circ.tx_hash is not None and circ.tx_hash != circ.trans_id:
             yield self._say("tx_hash"), circ.tx_hash
-        yield self._say("digest"), circ.salt.hex()
+        if circ.salt:
+            yield self._say("digest"), circ.salt.hex()
 
     def _data(self) -> str:
         trace = self._trace

@@ -115,11 +115,14 @@ class NewCirc:
     salt: bytes
     outbox_id: int
     times: Mapping[int, int]
+    private: bool = False
 
     @classmethod
-    def of(cls, circ: Circ, form: bytes, salt: bytes, outbox_id: int, times: Mapping[int, int]) -> NewCirc:
+    def of(
+        cls, circ: Circ, form: bytes, salt: bytes, outbox_id: int, times: Mapping[int, int], private: bool
+    ) -> NewCirc:
         """A circ as it was signed, with what the chain does not have of it."""
-        return cls(circ.circ_type, circ.operator, circ.to, form, salt, outbox_id, times)
+        return cls(circ.circ_type, circ.operator, circ.to, form, salt, outbox_id, times, private)
 
 
 def add(new: Sequence[NewCirc], now: int) -> list[int]:
@@ -127,10 +130,13 @@ def add(new: Sequence[NewCirc], now: int) -> list[int]:
     status = CircStatus.PENDING.value
     ids = dict(
         t.run_rows(
-            "INSERT INTO circ (circ_type, operator_id, to_id, form, salt, status, outbox_id, created_at) "
+            "INSERT INTO circ (circ_type, operator_id, to_id, form, salt, status, outbox_id, created_at, private) "
             "VALUES {rows} RETURNING outbox_id, id",
             [
-                (int(each.circ_type), each.operator, each.to, each.form, each.salt, status, each.outbox_id, now)
+                (
+                    *(int(each.circ_type), each.operator, each.to, each.form, each.salt),
+                    *(status, each.outbox_id, now, each.private or None),
+                )
                 for each in new
             ],
         )
@@ -159,6 +165,8 @@ def history(goods_id: int) -> list[CircRecord]:
             t.Circ.status,
             t.Circ.created_at,
             t.Circ.reason,
+            t.Circ.private,
+            t.Circ.erased_digest.is_null(is_null=False),
         )
         .join(t.Circ, on=t.CircGoods.circ_id == t.Circ.id)
         .join(t.Actor, on=t.Circ.operator == t.Actor.id)
@@ -179,16 +187,20 @@ def history(goods_id: int) -> list[CircRecord]:
             operator=operator,
             to=to,
             form=bytes(form),
-            salt=bytes(salt),
+            salt=b"" if erased else bytes(salt),
             trans_id=trans_id,
             tx_hash=mined_hash,
             times=times,
             status=CircStatus(status),
             recorded_at=recorded_at,
             reason=reason or "",
+            private=bool(private),
+            erased=bool(erased),
         )
         for (
             *(circ_id, circ_type, operator, to, form, salt, trans_id, mined_hash, times, status, recorded_at, reason),
+            private,
+            erased,
         ) in t.tuples(rows)
     ]
 
@@ -240,10 +252,12 @@ def fail(outbox_id: int, reason: str) -> list[int]:
                 seen.add(later)
                 heapq.heappush(waiting, later)
     stood = f"it stood on a circ that the chain refused: {cause.outbox.tx_hash}"
+    t.Circ.update(status=CircStatus.FAILED.value, reason=reason).where(t.Circ.id == cause.id).execute()
     for some in t.cut(failed):
-        t.Circ.update(status=CircStatus.FAILED.value, reason=stood).where(t.Circ.id.in_(some)).execute()
+        t.Circ.update(status=CircStatus.FAILED.value, reason=stood).where(
+            t.Circ.id.in_(some), t.Circ.id != cause.id
+        ).execute()
         t.CircGoods.update(times=None).where(t.CircGoods.circ_id.in_(some)).execute()
-    t.Circ.update(reason=reason).where(t.Circ.id == cause.id).execute()
     for some in t.cut(sorted(touched)):
         set_custody(_replayed(some))
     return failed

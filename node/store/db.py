@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import peewee
 from playhouse.migrations import Runner
@@ -44,6 +44,7 @@ class Store:
         if tables.database.obj is not None:
             raise AssertionError("this process has an index open already")
         self._path = path
+        self._held: IO[str] | None = None
         self._write_lock = threading.RLock()
         self._group = Group(self._write_lock, self._write_all)
         self._database = peewee.SqliteDatabase(
@@ -119,10 +120,16 @@ class Store:
         """Close this thread's connection, at the end of the thread."""
         self._database.close()
 
+    def hold(self, lock: IO[str]) -> None:
+        """Keep a lock for as long as the index is open."""
+        self._held = lock
+
     def close(self) -> None:
         """Close the index; other threads must have ended or closed their connections."""
         self._database.close()
         tables.database.initialize(None)
+        if self._held is not None:
+            self._held.close()
 
     def settings(self) -> dict[str, str]:
         """Everything that ``claim`` remembered."""
@@ -130,8 +137,24 @@ class Store:
         return {str(name): str(value) for name, value in rows}
 
     def remember(self, **values: str) -> None:
-        """Keep settings of this data directory (inside ``write()``)."""
-        Setting.insert_many([{"name": k, "value": v} for k, v in values.items()]).execute()
+        """Keep settings of this data directory, whatever they were before (inside ``write()``)."""
+        rows = [{"name": name, "value": value} for name, value in values.items()]
+        Setting.insert_many(rows).on_conflict(conflict_target=[Setting.name], preserve=[Setting.value]).execute()
+
+    def forget(self, name: str) -> None:
+        """Keep a setting no longer (inside ``write()``)."""
+        Setting.delete().where(Setting.name == name).execute()
+
+    def write_anew(self) -> None:
+        """Leave no byte in the index's files of what was deleted: they are written anew, and the log is emptied.
+
+        Takes as long as copying the index. IndexUnavailable while another program uses it.
+        """
+        with self._write_lock, _available():
+            tables.run("VACUUM")
+            ((busy, _, _),) = tables.run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if busy:
+            raise IndexUnavailable("another program reads it")
 
 
 @contextmanager

@@ -10,23 +10,22 @@ from node.domain.roles import Role
 from node.store import tables as t
 
 _COLUMNS = (
-    "id, username, nickname, phone, email, avatar, role, password_hash, token_epoch, deleted, realname, "
-    "resident_id_masked, org_id, role_before, created_at"
+    *("id", "username", "nickname", "avatar", "role", "password_hash", "token_epoch", "deleted"),
+    *("org_id", "role_before", "created_at"),
 )
-"""In the order of User."""
-_ROLE, _DELETED, _ROLE_BEFORE = (_COLUMNS.split(", ").index(name) for name in ("role", "deleted", "role_before"))
 
 
 def _users(where: str, *values: object) -> list[User]:
-    return [_user(*row) for row in t.run(f'SELECT {_COLUMNS} FROM "user" WHERE {where}', *values)]
+    columns = ", ".join(_COLUMNS)
+    return [_user(row) for row in t.run(f'SELECT {columns} FROM "user" WHERE {where}', *values)]
 
 
-def _user(*row: Any) -> User:
-    values = list(row)
-    values[_ROLE] = Role(values[_ROLE])
-    values[_DELETED] = bool(values[_DELETED])
-    values[_ROLE_BEFORE] = Role(values[_ROLE_BEFORE]) if values[_ROLE_BEFORE] else None
-    return User(*values)
+def _user(row: tuple[Any, ...]) -> User:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values["role"] = Role(values["role"])
+    values["role_before"] = Role(values["role_before"]) if values["role_before"] else None
+    values["deleted"] = bool(values["deleted"])
+    return User(**values)
 
 
 def _one(where: str, *values: object) -> User | None:
@@ -34,20 +33,20 @@ def _one(where: str, *values: object) -> User | None:
     return found[0] if found else None
 
 
-def add_user(*, username: str, nickname: str, phone: str, role: Role, password_hash: str, now: int) -> User:
+def add_user(*, username: str, nickname: str, role: Role, password_hash: str, now: int) -> User:
     """A new user."""
     made = t.User.create(
         username=username,
         nickname=nickname,
-        phone=phone,
         role=role.value,
         password_hash=password_hash,
         created_at=now,
     )
-    return _known(made.id)
+    return known(made.id)
 
 
-def _known(user_id: int) -> User:
+def known(user_id: int) -> User:
+    """The user with an id that something in the index names."""
     found = user(user_id)
     assert found is not None
     return found
@@ -73,15 +72,10 @@ def user_called(username: str) -> User | None:
     return _one("username = ?", username)
 
 
-def user_with_phone(phone: str) -> User | None:
-    """The user who logs in with this phone; deleted users have none."""
-    return _one("phone = ? AND NOT deleted", phone)
-
-
 def change_user(user_id: int, **columns: object) -> User:
     """Set columns of a user and answer the user as it is now."""
     t.User.update(**columns).where(t.User.id == user_id).execute()
-    return _known(user_id)
+    return known(user_id)
 
 
 def revoke_tokens(user_id: int) -> None:
@@ -94,13 +88,11 @@ def members(org_id: int, offset: int, limit: int) -> list[User]:
     return _users("org_id = ? AND NOT deleted ORDER BY id LIMIT ? OFFSET ?", org_id, limit, offset)
 
 
-def add_org(*, name: str, code: str, legal_name: str, legal_phone: str, info: bytes, owner_id: int, now: int) -> Org:
+def add_org(*, name: str, code: str, info: bytes, owner_id: int, now: int) -> Org:
     """A new org."""
     made = t.Org.create(
         name=name,
         code=code,
-        legal_name=legal_name,
-        legal_phone=legal_phone,
         info=info,
         owner=owner_id,
         created_at=now,
@@ -114,7 +106,7 @@ def _orgs(*where: Any) -> Org | None:
     row = t.Org.select(t.Org, t.User).join(t.User).where(*where).first()
     if row is None:
         return None
-    return Org(row.id, row.name, row.code, row.legal_name, row.legal_phone, bytes(row.info), row.owner.username)
+    return Org(row.id, row.name, row.code, bytes(row.info), row.owner.username)
 
 
 def org(org_id: int) -> Org | None:

@@ -16,6 +16,7 @@ from tests.support import people
 from tests.support.node import RunningNode, vtrace
 from tests.support.own_key import CUSTODY_RPCS, Partner
 from tests.support.people import Maker, Person
+from tests.support.watching import WATCH_RPCS, WatchClient
 from tests.support.wire_client import ADDED_RPCS, SCHEMA, Refusal
 
 
@@ -174,7 +175,7 @@ HARMLESS: dict[str, Callable[[Callers], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("rpc", sorted(NEEDS))
 def test_each_rpc_is_open_to_its_roles_and_no_others(callers: Callers, rpc: str) -> None:
-    assert set(NEEDS) == {*SCHEMA.rpcs, *ADDED_RPCS, *ADDED_SERVICES}
+    assert set(NEEDS) == {*SCHEMA.rpcs, *ADDED_RPCS, *ADDED_SERVICES, *WATCH_RPCS}
     fields = HARMLESS.get(rpc, lambda _: {})(callers)
     for role, person in callers.by_role.items():
         may = NEEDS[rpc] is ANYONE or bool(INHERITED[role] & set(NEEDS[rpc]))
@@ -186,7 +187,10 @@ def test_each_rpc_is_open_to_its_roles_and_no_others(callers: Callers, rpc: str)
 
 def _refusal_of(person: Person, rpc: str, fields: dict[str, Any]) -> Any:
     try:
-        if rpc in ADDED_SERVICES:
+        if rpc in WATCH_RPCS:
+            with closing(WatchClient(person.client)) as watcher:
+                watcher.first(rpc)
+        elif rpc in ADDED_SERVICES:
             with closing(Partner(person, "", lambda _: b"")) as partner:
                 partner.call(ADDED_SERVICES[rpc], rpc, getattr(wire, f"{rpc}Request")())
         else:

@@ -121,15 +121,11 @@ def _fresh_index() -> Path:
     try:
         with store.write():
             for number, role in enumerate(ROLES, 1):
-                user = people.add_user(
-                    username=f"user{number}", nickname="n", phone=str(number), role=role, password_hash="", now=NOW
-                )
+                user = people.add_user(username=f"user{number}", nickname="n", role=role, password_hash="", now=NOW)
                 if role is Role.BOSS:
                     org = people.add_org(
                         name="o",
                         code=str(number),
-                        legal_name="l",
-                        legal_phone="p",
                         info=b"",
                         owner_id=user.id,
                         now=NOW,

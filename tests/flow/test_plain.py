@@ -182,7 +182,7 @@ def test_a_group_has_few_statements() -> None:
             world.store._write_all(group)
             t.database.connection().set_trace_callback(None)
             assert all(each.fault is None for each in group)
-            counts.append(len(said))
+            counts.append(len([sql for sql in said if not sql.startswith("--")]))  # what triggers do is not said
             said.clear()
         assert counts[0] <= 14, "one by one it would be 10 for each"
         assert counts[2] <= 20

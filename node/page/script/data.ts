@@ -5,7 +5,7 @@ export interface Circ {
   operator: string;
   to: string;
   form: string;
-  salt: string;
+  salt: string; // empty where the node has forgotten salt and form
   trans_id: string;
   tx_hash: string | null;
   times: number | null;
@@ -55,7 +55,7 @@ export function isData(value: unknown): value is Data {
 function isCirc(circ: Circ): boolean {
   return (
     isWhole(circ.kind) && isText(circ.operator) && isText(circ.to) && isText(circ.form) &&
-    isText(circ.salt) && /^[0-9a-f]{32}$/.test(circ.salt) && isText(circ.trans_id) && HASH.test(circ.trans_id) &&
+    isText(circ.salt) && /^([0-9a-f]{32})?$/.test(circ.salt) && isText(circ.trans_id) && HASH.test(circ.trans_id) &&
     (circ.tx_hash === null || (isText(circ.tx_hash) && HASH.test(circ.tx_hash))) &&
     (circ.times === null || isWhole(circ.times)) && isText(circ.status) && isWhole(circ.time) &&
     typeof circ.by_block === "boolean"

@@ -116,14 +116,16 @@ class Check {
   private async conclude(url: string, finding: Finding, unchecked: number, bad: Fault[]): Promise<void> {
     const faults = [...this.pageFaults, ...finding.faults, ...bad];
     const { done, waiting, block } = finding;
-    const { left_out: leftOut } = this.data;
+    const { left_out: leftOut, circs } = this.data;
+    const forgotten = circs.filter((circ) => !circ.salt).length;
     if (faults.length) {
       const isOld = faults.every((fault) => fault.label === "d_left_out") && (await this.hasGrown());
       if (isOld) this.verdict.show("pending", [], this.texts.say("w_grown"), url, block, true);
       else this.verdict.show("differs", this.lines(faults), this.texts.say("t_differs"), url, block);
-    } else if (leftOut || unchecked) {
+    } else if (leftOut || forgotten || unchecked) {
       const what = [
         leftOut ? this.texts.say("p_omitted", { count: leftOut }) : "",
+        forgotten ? this.texts.say("p_forgotten", { count: forgotten }) : "",
         unchecked ? this.texts.say("p_files", { count: unchecked }) : "",
       ];
       this.verdict.show("partly", [], this.texts.say("t_partly", { what: what.filter(Boolean).join(", ") }), url, block);

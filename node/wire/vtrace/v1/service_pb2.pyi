@@ -10,6 +10,7 @@ from node.wire.vtrace.v1 import goods_pb2 as _goods_pb2
 from node.wire.vtrace.v1 import label_pb2 as _label_pb2
 from node.wire.vtrace.v1 import org_pb2 as _org_pb2
 from node.wire.vtrace.v1 import user_pb2 as _user_pb2
+from node.wire.vtrace.v1 import watch_pb2 as _watch_pb2
 from google.protobuf import descriptor as _descriptor
 from typing import ClassVar as _ClassVar
 from node.wire.vtrace.v1.algo_pb2 import ListMaterialRequest as ListMaterialRequest
@@ -90,7 +91,25 @@ from node.wire.vtrace.v1.user_pb2 import UpdateUserResponse as UpdateUserRespons
 from node.wire.vtrace.v1.user_pb2 import DeleteUserRequest as DeleteUserRequest
 from node.wire.vtrace.v1.user_pb2 import DeleteUserResponse as DeleteUserResponse
 from node.wire.vtrace.v1.user_pb2 import RemoveRoleResponse as RemoveRoleResponse
+from node.wire.vtrace.v1.watch_pb2 import WatchCircRequest as WatchCircRequest
+from node.wire.vtrace.v1.watch_pb2 import WatchOrgCircRequest as WatchOrgCircRequest
+from node.wire.vtrace.v1.watch_pb2 import CircChange as CircChange
+from node.wire.vtrace.v1.watch_pb2 import WebhookBody as WebhookBody
+from node.wire.vtrace.v1.watch_pb2 import CreateWebhookRequest as CreateWebhookRequest
+from node.wire.vtrace.v1.watch_pb2 import CreateWebhookResponse as CreateWebhookResponse
+from node.wire.vtrace.v1.watch_pb2 import ListWebhooksRequest as ListWebhooksRequest
+from node.wire.vtrace.v1.watch_pb2 import ListWebhooksResponse as ListWebhooksResponse
+from node.wire.vtrace.v1.watch_pb2 import Webhook as Webhook
+from node.wire.vtrace.v1.watch_pb2 import DeleteWebhookRequest as DeleteWebhookRequest
+from node.wire.vtrace.v1.watch_pb2 import DeleteWebhookResponse as DeleteWebhookResponse
+from node.wire.vtrace.v1.watch_pb2 import ChangeKind as ChangeKind
 
 DESCRIPTOR: _descriptor.FileDescriptor
 PERMISSION_DENIED: _error_pb2.Error
 SERVICE_OFFLINE: _error_pb2.Error
+none: _watch_pb2.ChangeKind
+recorded: _watch_pb2.ChangeKind
+finalised: _watch_pb2.ChangeKind
+refused: _watch_pb2.ChangeKind
+forked: _watch_pb2.ChangeKind
+resigned: _watch_pb2.ChangeKind
