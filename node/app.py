@@ -21,6 +21,7 @@ from node.api.labels import LabelsServicer
 from node.api.models import Models
 from node.api.orgs import Orgs
 from node.api.products import ProductsServicer
+from node.api.scans import ScansServicer
 from node.api.server import Server
 from node.api.users import Users
 from node.api.watch import Watching, webhook_body
@@ -31,7 +32,7 @@ from node.chain.websocket import WebSocketRpc
 from node.clock import Clock, now_micros
 from node.config import EMBEDDED, Config
 from node.domain.epcis.ids import base_of
-from node.errors import SetupError
+from node.errors import IndexUnavailable, SetupError
 from node.flow.accounts import Accounts
 from node.flow.actors import Actors
 from node.flow.bump import Bumper
@@ -53,6 +54,7 @@ from node.flow.publish import Publisher
 from node.flow.query import Query
 from node.flow.recognise import Recognition
 from node.flow.record import Recorder
+from node.flow.scans import Scans
 from node.flow.state import TROUBLE
 from node.flow.submit import Sender
 from node.flow.wallets import Wallets
@@ -62,6 +64,7 @@ from node.flow.worker import GATHER_SECONDS, Worker
 from node.models.catalogue import SHIPPED, Catalogue
 from node.opening import chain_of, claim_directory, key_in, open_files, open_store, when_reachable
 from node.page.codes import CodeEndpoint
+from node.page.counting import Visitors
 from node.page.digital_link import DigitalLinkEndpoint
 from node.page.events import EventsEndpoint
 from node.page.link_texts import TEXTS
@@ -84,8 +87,9 @@ GATHER_SECONDS_CONFIRMER = 0.1
 """Of a chain that is asked over the network, where each question costs more than what comes along with it. Whoever
 waits for one circ alone does not notice: a worker rests after a step, not before it."""
 IDLE_SECONDS_PUBLISHER = 1.0
+IDLE_SECONDS_SCANS = 5.0
 IDLE_SECONDS_FEED = 0.2
-PUBLISHER = "publisher"
+PUBLISHER, SCANS = "publisher", "scans"
 FEED = "feed"
 GRACE_SECONDS = 10
 
@@ -151,6 +155,8 @@ class Node:
                 self._workers += (
                     self._worker(PUBLISHER, publisher.step, IDLE_SECONDS_PUBLISHER, on_fatal=_publishing_ended),
                 )
+            self._scans = Scans(self._store, seal, clock)
+            self._workers += (self._worker(SCANS, self._scans.step, IDLE_SECONDS_SCANS, on_fatal=_counting_ended),)
             watching = self._watching(seal, clock)
             self._server, self._site = self._faces(chain, seal, clock, files, watching)
             self._opened = opened.pop_all()
@@ -204,7 +210,7 @@ class Node:
             self._worker("nudger", nudger.step, IDLE_SECONDS_NUDGER),
         )
         with self._store.write():  # what kept an earlier run from going on
-            names = (*(worker.name for worker in self._workers), PUBLISHER, FEED)
+            names = (*(worker.name for worker in self._workers), PUBLISHER, FEED, SCANS)
             progress.note(self._clock(), **{f"{TROUBLE}{name}": "" for name in names})
 
     def _worker(
@@ -269,12 +275,19 @@ class Node:
             Custody(Accounts(self._store, self._ledger, actors, recorder, products, wallets, submitted)),
             Models(Recognition(self._store, self._catalogue, clock)),
             FilesServicer(files, self._public_url),
+            ScansServicer(self._scans),
             watching,
         )
         is_embedded = self._config.chain == EMBEDDED
         endpoint = RpcEndpoint(self._rpc, self._ledger.contract) if is_embedded else None
         offered = self._config.public_rpc or (RPC_PATH if is_embedded else "")
-        trace = TraceEndpoint(query, BlockTimes(chain), Place(self._ledger.chain_id, self._ledger.contract, offered))
+        trace = TraceEndpoint(
+            query,
+            self._scans,
+            Visitors(self._config.trusted_proxies, self._config.scan_place_header),
+            BlockTimes(chain),
+            Place(self._ledger.chain_id, self._ledger.contract, offered),
+        )
         base = base_of(self._ledger.chain_id, self._ledger.contract)
         events = Events(self._store, base, clock)
         epcis = EventsEndpoint(events, tokens.caller, self._public_url)
@@ -321,6 +334,10 @@ class Node:
         for worker in self._workers:
             if not worker.stop(GRACE_SECONDS):
                 log.warning("a worker did not end in time; what it had to do is done at the next start")
+        try:
+            self._scans.flush()
+        except IndexUnavailable as fault:
+            log.warning("the scans of the last seconds are lost: %s", fault)
         self._deliveries.stop(GRACE_SECONDS)
         self._opened.close()
 
@@ -333,6 +350,11 @@ class Node:
 def _publishing_ended(fault: BaseException) -> None:
     """Recording must not end with it."""
     log.critical("no more forms are published until the next start: %s", fault, exc_info=fault)
+
+
+def _counting_ended(fault: BaseException) -> None:
+    """Recording must not end with it."""
+    log.critical("no more scans are counted until the next start: %s", fault, exc_info=fault)
 
 
 def _with_port(address: str, port: int) -> str:

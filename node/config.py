@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ SIGNERS_MAX = 64
 BUMP_AFTER_SECONDS = 90.0
 BACKLOG_MAX = 100_000
 UPLOAD_BYTES_MAX = 1024**3
+TRUSTED_PROXIES_MAX = 16
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Config:
     public_rpc: str | None = None
     models: Path | None = None
     publish_forms: bool = False
+    trusted_proxies: int = 0
+    scan_place_header: str | None = None
     webhooks_local: bool = False
 
     @property
@@ -137,6 +142,11 @@ def check(config: Config) -> None:
         raise SetupError(f"--ipfs {config.ipfs}: want {EMBEDDED}, or http(s)://HOST:PORT of an IPFS daemon's RPC")
     if config.upload_bytes_max < 1:
         raise SetupError(f"--upload-max {config.upload_bytes_max}: want 1 byte or more")
+    if not 0 <= config.trusted_proxies <= TRUSTED_PROXIES_MAX:
+        raise SetupError(f"--trusted-proxies {config.trusted_proxies}: want 0 to {TRUSTED_PROXIES_MAX}")
+    header = config.scan_place_header
+    if header is not None and not _HEADER.fullmatch(header):
+        raise SetupError(f"--scan-place-header {header}: want the name of a header such as CF-IPCountry")
     if config.public_url is not None and not is_base_url(config.public_url):
         raise SetupError(f"--public-url {config.public_url}: want an http(s) URL such as https://trace.example.com")
 

@@ -60,6 +60,7 @@ NEEDS: dict[str, tuple[Role, ...]] = {
     "GetCirc": ANYONE,
     "GetGoods": ANYONE,
     "ContractName": ANYONE,
+    "ListScanAlerts": (Role.PRODUCER,),
     "WatchCirc": ANYONE,
     "WatchOrgCirc": (Role.PRODUCER,),
     "CreateWebhook": (Role.BOSS,),

@@ -93,6 +93,19 @@ WAKE_SECONDS = 1.0
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of models, NAME/VERSION/ each, beside those that come with the node.",
 )
+@option(
+    "--trusted-proxies",
+    type=int,
+    default=0,
+    show_default=True,
+    help="How many proxies stand in front of the node, one behind the other, each adding to X-Forwarded-For who called "
+    "it: so callers are told apart by their own addresses. With 0 the header counts for nothing.",
+)
+@option(
+    "--scan-place-header",
+    help="Header in which the proxy in front of the node writes where a reader is, such as a country's code "
+    "(CF-IPCountry), in place of whatever readers send. Scans are then counted by place too. Default: none.",
+)
 def serve(
     data_dir: Path,
     grpc: str,
@@ -114,6 +127,8 @@ def serve(
     max_fee: int | None,
     backlog_max: int,
     models: Path | None,
+    trusted_proxies: int,
+    scan_place_header: str | None,
 ) -> None:
     """Run a node until SIGTERM or SIGINT.
 
@@ -142,6 +157,8 @@ def serve(
         public_url=public_url,
         public_rpc=public_rpc,
         publish_forms=publish_forms,
+        trusted_proxies=trusted_proxies,
+        scan_place_header=scan_place_header,
         webhooks_local=webhooks_local,
     )
     stopping = threading.Event()

@@ -75,6 +75,11 @@ def _lines(state: State, running: bool) -> list[str]:
         if lane.trouble:
             lines.append(f"  trouble: {lane.trouble}")
     lines += [f"trouble, {each.where}, for {each.seconds:.0f} s: {each.message}" for each in state.troubles]
+    if state.scan_notices:
+        lines.append(
+            f"scans: {state.scan_notices} goods are scanned unlike their batch (ListScanAlerts), "
+            f"{state.scan_hints} of their pages say so"
+        )
     for hook in state.webhooks:
         lines.append(f"webhook {hook.id} of org {hook.org_id} is {hook.state}: {hook.url}: {hook.last_error}")
     if state.last_error is not None:

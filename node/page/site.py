@@ -80,6 +80,8 @@ class Site:
             log_config=None,
             access_log=False,
             server_header=False,
+            # uvicorn would believe any X-Forwarded-For that comes from this machine; node/domain/addresses.py decides.
+            proxy_headers=False,
             limit_concurrency=CONNECTIONS_MAX,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,

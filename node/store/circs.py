@@ -13,6 +13,15 @@ from node.domain.model import Circ, CircStatus, CircType, Rights
 from node.domain.records import Actor, CircRecord
 from node.store import tables as t
 
+_HISTORY = (
+    "SELECT circ.id, circ_type, by_user.username, to_user.username, form, salt, tx_hash, mined_hash, circ_goods.times, "
+    "circ.status, circ.created_at, reason, private, erased_digest IS NOT NULL "
+    "FROM circ_goods JOIN circ ON circ.id = circ_id "
+    'JOIN actor AS by_actor ON by_actor.id = operator_id JOIN "user" AS by_user ON by_user.id = by_actor.user_id '
+    'JOIN actor AS to_actor ON to_actor.id = to_id JOIN "user" AS to_user ON to_user.id = to_actor.user_id '
+    "JOIN outbox ON outbox.id = outbox_id WHERE goods_id = ? ORDER BY circ_id"
+)
+
 
 def next_actor() -> int:
     """The id that the contract will give to the next actor."""
@@ -150,35 +159,6 @@ def add(new: Sequence[NewCirc], now: int) -> list[int]:
 
 def history(goods_id: int) -> list[CircRecord]:
     """Every circ of one goods, oldest first."""
-    by, receiver, received = t.User.alias(), t.Actor.alias(), t.User.alias()
-    rows = (
-        t.CircGoods.select(
-            t.Circ.id,
-            t.Circ.circ_type,
-            by.username,
-            received.username,
-            t.Circ.form,
-            t.Circ.salt,
-            t.Outbox.tx_hash,
-            t.Outbox.mined_hash,
-            t.CircGoods.times,
-            t.Circ.status,
-            t.Circ.created_at,
-            t.Circ.reason,
-            t.Circ.private,
-            t.Circ.erased_digest.is_null(is_null=False),
-        )
-        .join(t.Circ, on=t.CircGoods.circ_id == t.Circ.id)
-        .join(t.Actor, on=t.Circ.operator == t.Actor.id)
-        .join(by, on=t.Actor.user == by.id)
-        .switch(t.Circ)
-        .join(receiver, on=t.Circ.to == receiver.id)
-        .join(received, on=receiver.user == received.id)
-        .switch(t.Circ)
-        .join(t.Outbox)
-        .where(t.CircGoods.goods_id == goods_id)
-        .order_by(t.CircGoods.circ_id)
-    )
     return [
         CircRecord(
             id=circ_id,
@@ -201,7 +181,7 @@ def history(goods_id: int) -> list[CircRecord]:
             *(circ_id, circ_type, operator, to, form, salt, trans_id, mined_hash, times, status, recorded_at, reason),
             private,
             erased,
-        ) in t.tuples(rows)
+        ) in t.run(_HISTORY, goods_id)
     ]
 
 

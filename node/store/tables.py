@@ -414,6 +414,49 @@ class Idempotency(Table):
         indexes = ((("scope", "key"), True),)
 
 
+class Scan(Table):
+    """How often goods were scanned on one day (days since 1970, UTC) from one place, and by how many readers."""
+
+    goods_id = IntegerField()
+    day = IntegerField(index=True)
+    place = CharField()
+    scans = BigIntegerField()
+    readers = BigIntegerField()
+
+    class Meta:
+        table_name = "scan"
+        primary_key = CompositeKey("goods_id", "day", "place")
+
+
+class ScanReader(Table):
+    """Who scanned goods on the day that is being counted, under a salt that is forgotten with it."""
+
+    goods_id = IntegerField()
+    reader = BlobField()
+
+    class Meta:
+        table_name = "scan_reader"
+        primary_key = CompositeKey("goods_id", "reader")
+
+
+class ScanAlert(Table):
+    """Goods that are scanned unlike their siblings, and since when."""
+
+    goods_id = IntegerField(primary_key=True)
+    serial_id = IntegerField(index=True)
+    org_id = IntegerField(index=True)
+    level = CharField()
+    scans = BigIntegerField()
+    readers = BigIntegerField()
+    places = IntegerField()
+    usual_readers = BigIntegerField()
+    usual_places = IntegerField()
+    since = BigIntegerField()
+
+    class Meta:
+        table_name = "scan_alert"
+
+
 class Change(Table):
     """A change of a circ, in the order of commits. Triggers write it (migration 0009); the newest is never dropped.
 
@@ -519,6 +562,9 @@ TABLES = (
     RecognitionModel,
     Idempotency,
     Published,
+    Scan,
+    ScanReader,
+    ScanAlert,
     Change,
     Feed,
     Webhook,

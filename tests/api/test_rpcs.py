@@ -164,7 +164,10 @@ def callers(node: RunningNode) -> Callers:
     return Callers(by_role, maker)
 
 
-ADDED_SERVICES = dict.fromkeys(CUSTODY_RPCS, "VTraceCustody") | {"ListLabels": "VTraceLabels"}
+ADDED_SERVICES = dict.fromkeys(CUSTODY_RPCS, "VTraceCustody") | {
+    "ListLabels": "VTraceLabels",
+    "ListScanAlerts": "VTraceScans",
+}
 """rpc → its service, of those that are not in the contract."""
 
 HARMLESS: dict[str, Callable[[Callers], dict[str, Any]]] = {

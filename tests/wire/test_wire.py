@@ -79,6 +79,26 @@ CUSTODY_ROUTES = {
     "PrepareCirc": "/api/v1/custody/circ:prepare",
 }
 
+_INTEGERS = ("scans", "readers", "places", "usual_readers", "usual_places")
+SCAN_ROWS = {
+    ("message", "vtrace.v1.ListScanAlertsRequest", "", "", "", ""),
+    ("field", "vtrace.v1.ListScanAlertsRequest", "offset", "1", "int32", ""),
+    ("field", "vtrace.v1.ListScanAlertsRequest", "limit", "2", "int32", ""),
+    ("message", "vtrace.v1.ListScanAlertsResponse", "", "", "", ""),
+    ("field", "vtrace.v1.ListScanAlertsResponse", "alerts", "1", "vtrace.v1.ScanAlert", "repeated"),
+    ("message", "vtrace.v1.ScanAlert", "", "", "", ""),
+    ("field", "vtrace.v1.ScanAlert", "goods_id", "1", "int64", ""),
+    ("field", "vtrace.v1.ScanAlert", "serial_id", "2", "int64", ""),
+    ("field", "vtrace.v1.ScanAlert", "level", "3", "string", ""),
+    *(("field", "vtrace.v1.ScanAlert", name, str(number), "int64", "") for number, name in enumerate(_INTEGERS, 4)),
+    ("field", "vtrace.v1.ScanAlert", "since", "9", "google.protobuf.Timestamp", ""),
+    (
+        *("rpc", "vtrace.v1.VTraceScans", "ListScanAlerts", "unary"),
+        *("vtrace.v1.ListScanAlertsRequest -> vtrace.v1.ListScanAlertsResponse", "POST /api/v1/scans/alert:list"),
+    ),
+}
+"""The added service of scans."""
+
 WATCH = "vtrace/v1/watch.proto"
 WATCH_ROUTES = {
     "WatchCirc": "GET /api/v1/circ:watch",
@@ -234,8 +254,8 @@ def custody_rows() -> Iterator[Row]:
 
 def test_nothing_is_added_to_the_contract_but_what_is_meant() -> None:
     listed = {row[1] for row in CONTRACT if row[0] in ("field", "message")}
-    added = rows() - set(CONTRACT) - set(custody_rows()) - LABEL_ROWS - watch_rows()
-    assert set(custody_rows()) | LABEL_ROWS <= rows()
+    added = rows() - set(CONTRACT) - set(custody_rows()) - LABEL_ROWS - SCAN_ROWS - watch_rows()
+    assert set(custody_rows()) | LABEL_ROWS | SCAN_ROWS <= rows()
     assert {row for row in added if row[0] == "field"} == ADDED_FIELDS
     assert all(int(row[3]) >= ADDED_FIELD_MIN for row in ADDED_FIELDS)
     assert {row[1] for row in added if row[0] == "message"} <= listed
@@ -248,7 +268,7 @@ def test_nothing_is_added_to_the_contract_but_what_is_meant() -> None:
 def test_every_rpc_has_a_route_of_its_own() -> None:
     rpcs = [rpc for file in files() for service in file.services_by_name.values() for rpc in service.methods]
     every = [rpc.GetOptions().Extensions[annotations_pb2.http] for rpc in rpcs]
-    assert len(every) == 33 + len(CUSTODY_ROUTES) + 1 + len(WATCH_ROUTES)
+    assert len(every) == 33 + len(CUSTODY_ROUTES) + 2 + len(WATCH_ROUTES)
     rules = [rule for rpc, rule in zip(rpcs, every, strict=True) if not rpc.server_streaming]
     assert all(rule.post and rule.body == "*" and not rule.additional_bindings for rule in rules)
     assert all(rule.get or rule.post for rule in every)

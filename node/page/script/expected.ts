@@ -50,6 +50,7 @@ class Expected {
       name,
       this.say("goods", { goods: data.goods }),
       ...this.notices(),
+      ...(data.hinted ? [this.say("hint"), this.say("hint_text"), this.say("hint_do")] : []),
       this.say("holder"),
       ...this.holder(),
       ...this.facts(),

@@ -9,6 +9,7 @@ from node.wire.vtrace.v1 import file_pb2 as _file_pb2
 from node.wire.vtrace.v1 import goods_pb2 as _goods_pb2
 from node.wire.vtrace.v1 import label_pb2 as _label_pb2
 from node.wire.vtrace.v1 import org_pb2 as _org_pb2
+from node.wire.vtrace.v1 import scans_pb2 as _scans_pb2
 from node.wire.vtrace.v1 import user_pb2 as _user_pb2
 from node.wire.vtrace.v1 import watch_pb2 as _watch_pb2
 from google.protobuf import descriptor as _descriptor
@@ -75,6 +76,9 @@ from node.wire.vtrace.v1.org_pb2 import UpdateOrgRequest as UpdateOrgRequest
 from node.wire.vtrace.v1.org_pb2 import UpdateOrgResponse as UpdateOrgResponse
 from node.wire.vtrace.v1.org_pb2 import GetOrgOfUserRequest as GetOrgOfUserRequest
 from node.wire.vtrace.v1.org_pb2 import GetOrgOfUserResponse as GetOrgOfUserResponse
+from node.wire.vtrace.v1.scans_pb2 import ListScanAlertsRequest as ListScanAlertsRequest
+from node.wire.vtrace.v1.scans_pb2 import ListScanAlertsResponse as ListScanAlertsResponse
+from node.wire.vtrace.v1.scans_pb2 import ScanAlert as ScanAlert
 from node.wire.vtrace.v1.user_pb2 import RegisterRequest as RegisterRequest
 from node.wire.vtrace.v1.user_pb2 import RegisterResponse as RegisterResponse
 from node.wire.vtrace.v1.user_pb2 import TokenRequest as TokenRequest
