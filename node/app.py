@@ -61,7 +61,7 @@ from node.flow.token_keys import TokenKeys
 from node.flow.wallets import Wallets
 from node.flow.watch import Watches
 from node.flow.webhooks import Webhooks
-from node.flow.worker import Worker
+from node.flow.worker import GATHER_SECONDS, Worker
 from node.models.catalogue import SHIPPED, Catalogue
 from node.opening import chain_of, claim_directory, key_in, open_files, open_store, when_reachable
 from node.page.codes import CodeEndpoint
@@ -83,6 +83,10 @@ from node.unlocking import warn_of_modes
 IDLE_SECONDS_EMBEDDED = 1.0
 IDLE_SECONDS_OTHER = 0.5
 IDLE_SECONDS_NUDGER = 1.0
+GATHER_SECONDS_SENDER = 0.05
+GATHER_SECONDS_CONFIRMER = 0.1
+"""Of a chain that is asked over the network, where each question costs more than what comes along with it. Whoever
+waits for one circ alone does not notice: a worker rests after a step, not before it."""
 IDLE_SECONDS_PUBLISHER = 1.0
 IDLE_SECONDS_SCANS = 5.0
 IDLE_SECONDS_FEED = 0.2
@@ -169,7 +173,8 @@ class Node:
         )
 
     def _make_workers(self, chain: Chain) -> None:
-        idle = IDLE_SECONDS_EMBEDDED if self._config.chain == EMBEDDED else IDLE_SECONDS_OTHER
+        is_embedded = self._config.chain == EMBEDDED
+        idle = IDLE_SECONDS_EMBEDDED if is_embedded else IDLE_SECONDS_OTHER
         bumper = Bumper(self._store, self._ledger, self._config.fee_max_wei)
         sender = Sender(self._store, chain, self._ledger, bumper)
         sender.resume()
@@ -197,8 +202,9 @@ class Node:
             fee_max=self._config.fee_max_wei,
             resend=lambda: self._sender.wake(),
         )
-        self._sender = self._worker("sender", send, idle)
-        self._confirmer = self._worker("confirmer", confirmer.step, idle)
+        rests = (GATHER_SECONDS,) * 2 if is_embedded else (GATHER_SECONDS_SENDER, GATHER_SECONDS_CONFIRMER)
+        self._sender = self._worker("sender", send, idle, gather_seconds=rests[0])
+        self._confirmer = self._worker("confirmer", confirmer.step, idle, gather_seconds=rests[1])
         self._workers: tuple[Worker, ...] = (
             self._sender,
             self._confirmer,
@@ -214,6 +220,7 @@ class Node:
         step: Callable[[], bool],
         idle_seconds: float,
         on_fatal: Callable[[BaseException], None] | None = None,
+        gather_seconds: float = GATHER_SECONDS,
     ) -> Worker:
         def tell(trouble: str) -> None:
             with self._store.write():
@@ -228,6 +235,7 @@ class Node:
             on_fatal=on_fatal or self._fail,
             at_end=self._store.close_thread,
             tell=tell,
+            gather_seconds=gather_seconds,
         )
 
     def _watching(self, seal: Seal, clock: Clock) -> Watching:

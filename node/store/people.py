@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from node.domain.records import Org, User
@@ -54,6 +55,16 @@ def known(user_id: int) -> User:
 def user(user_id: int) -> User | None:
     """The user with this id, deleted or not."""
     return _one("id = ?", user_id)
+
+
+def users(user_ids: Collection[int]) -> list[User]:
+    """The users with these ids, deleted or not."""
+    return _users(f"id IN {t.places(len(user_ids))}", *user_ids)
+
+
+def users_called(usernames: Collection[str]) -> list[User]:
+    """The users with these usernames, deleted or not."""
+    return _users(f"username IN {t.places(len(usernames))}", *usernames)
 
 
 def user_called(username: str) -> User | None:
