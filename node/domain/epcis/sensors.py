@@ -6,100 +6,24 @@ import re
 
 from node.domain.epcis.vocabulary import is_uri
 
-MEASUREMENTS = frozenset(
-    [
-        "AbsoluteHumidity",
-        "AbsorbedDose",
-        "AbsorbedDoseRate",
-        "Acceleration",
-        "Radioactivity",
-        "Altitude",
-        "AmountOfSubstance",
-        "AmountOfSubstancePerUnitVolume",
-        "Angle",
-        "AngularAcceleration",
-        "AngularMomentum",
-        "AngularVelocity",
-        "Area",
-        "Capacitance",
-        "Conductance",
-        "Conductivity",
-        "Count",
-        "Density",
-        "Dimensionless",
-        "DoseEquivalent",
-        "DoseEquivalentRate",
-        "DynamicViscosity",
-        "ElectricCharge",
-        "ElectricCurrent",
-        "ElectricCurrentDensity",
-        "ElectricFieldStrength",
-        "Energy",
-        "Exposure",
-        "Force",
-        "Frequency",
-        "Illuminance",
-        "Inductance",
-        "Irradiance",
-        "KinematicViscosity",
-        "Length",
-        "LinearMomentum",
-        "Luminance",
-        "LuminousFlux",
-        "LuminousIntensity",
-        "MagneticFlux",
-        "MagneticFluxDensity",
-        "MagneticVectorPotential",
-        "Mass",
-        "MassConcentration",
-        "MassFlowRate",
-        "MassPerAreaTime",
-        "MemoryCapacity",
-        "MolalityOfSolute",
-        "MolarEnergy",
-        "MolarMass",
-        "MolarVolume",
-        "Power",
-        "Pressure",
-        "RadiantFlux",
-        "RadiantIntensity",
-        "RelativeHumidity",
-        "Resistance",
-        "Resistivity",
-        "SolidAngle",
-        "SpecificVolume",
-        "Speed",
-        "SurfaceDensity",
-        "SurfaceTension",
-        "Temperature",
-        "Time",
-        "Torque",
-        "Voltage",
-        "Volume",
-        "VolumeFlowRate",
-        "VolumeFraction",
-        "VolumetricFlux",
-        "Wavenumber",
-    ]
+_MEASUREMENTS = (
+    "AbsoluteHumidity AbsorbedDose AbsorbedDoseRate Acceleration Radioactivity Altitude AmountOfSubstance "
+    "AmountOfSubstancePerUnitVolume Angle AngularAcceleration AngularMomentum AngularVelocity Area Capacitance "
+    "Conductance Conductivity Count Density Dimensionless DoseEquivalent DoseEquivalentRate DynamicViscosity "
+    "ElectricCharge ElectricCurrent ElectricCurrentDensity ElectricFieldStrength Energy Exposure Force Frequency "
+    "Illuminance Inductance Irradiance KinematicViscosity Length LinearMomentum Luminance LuminousFlux "
+    "LuminousIntensity MagneticFlux MagneticFluxDensity MagneticVectorPotential Mass MassConcentration "
+    "MassFlowRate MassPerAreaTime MemoryCapacity MolalityOfSolute MolarEnergy MolarMass MolarVolume Power "
+    "Pressure RadiantFlux RadiantIntensity RelativeHumidity Resistance Resistivity SolidAngle SpecificVolume "
+    "Speed SurfaceDensity SurfaceTension Temperature Time Torque Voltage Volume VolumeFlowRate VolumeFraction "
+    "VolumetricFlux Wavenumber"
 )
-COMPONENTS = frozenset(
-    [
-        "x",
-        "y",
-        "z",
-        "axial_distance",
-        "azimuth",
-        "height",
-        "spherical_radius",
-        "polar_angle",
-        "elevation_angle",
-        "easting",
-        "northing",
-        "latitude",
-        "longitude",
-        "altitude",
-    ]
+MEASUREMENTS = frozenset(_MEASUREMENTS.split())
+_COMPONENTS = (
+    "x y z axial_distance azimuth height spherical_radius polar_angle elevation_angle easting northing latitude "
+    "longitude altitude"
 )
+COMPONENTS = frozenset(_COMPONENTS.split())
 ALERTS = frozenset(("ALARM_CONDITION", "ERROR_CONDITION"))
 
 
