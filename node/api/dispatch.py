@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
+from node.api import fields
 from node.api.auth import ANYONE, NEEDS, Tokens, require
 from node.api.call import Call, key_in
 from node.api.services import SERVICES, message_class
@@ -71,7 +72,7 @@ class Rpc:
         caller = None
         if self.needs is not ANYONE:
             caller = caller_of(self._tokens, asked.metadata, self.needs, self.name)
-        given = asked.read()
+        given = self._read(asked)
         arguments: list[Any] = [] if caller is None else [caller]
         arguments.append(Incoming(given, asked.is_there) if self.method.client_streaming else given)
         if self.makes_something:
@@ -82,6 +83,10 @@ class Rpc:
         if self.makes_something:
             point("committed")
         return answered
+
+    def _read(self, asked: Asked) -> Any:
+        given = asked.read()
+        return map(fields.held, given) if self.method.client_streaming else fields.held(given)
 
 
 def guarded(name: str, failed: Reason, work: Callable[[], T]) -> T:
@@ -121,6 +126,8 @@ def caller_of(tokens: Tokens, metadata: Iterable[tuple[str, str | bytes]], needs
 
 def all_rpcs(servicers: Sequence[Any], tokens: Tokens, once: Once) -> list[Rpc]:
     """The rpcs of all services, each of which must have a servicer and a row in the table of roles."""
+    if missing := fields.missing_rows():
+        raise AssertionError(f"no row in the table of fields: {', '.join(missing)}")
     return [Rpc(method, servicers, tokens, once) for service in SERVICES for method in service.methods]
 
 

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
 from node.api.dispatch import Asked, Rpc
+from node.api.others import Strict
 from node.api.services import SERVICES
 from node.api.status import to_status
 from node.errors import SetupError, VTraceError, invalid
@@ -38,6 +39,7 @@ class Server:
     def __init__(self, address: str, rpcs: Sequence[Rpc]) -> None:
         self._server = grpc.server(
             futures.ThreadPoolExecutor(THREADS, thread_name_prefix="rpc"),
+            interceptors=(Strict(),),
             options=_OPTIONS,
             maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX,
         )

@@ -1,0 +1,55 @@
+"""The services that come with gRPC (health, reflection): what is no request of theirs is refused as everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc_status import rpc_status
+
+from node.api.status import to_status
+from node.errors import VTraceError, invalid
+
+
+class Strict(grpc.ServerInterceptor):  # type: ignore[misc]
+    """Parses their requests where a refusal can be told. gRPC itself says INTERNAL, and logs a traceback for each."""
+
+    def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
+        """The handler of a call."""
+        handler = continuation(details)
+        if handler is None or handler.request_deserializer is None:
+            return handler
+        if handler.stream_stream:
+            work, make = handler.stream_stream, grpc.stream_stream_rpc_method_handler
+        elif handler.unary_stream:
+            work, make = handler.unary_stream, grpc.unary_stream_rpc_method_handler
+        elif handler.unary_unary:
+            work, make = handler.unary_unary, grpc.unary_unary_rpc_method_handler
+        else:
+            raise AssertionError(f"{details.method}: a stream to one answer has no strict parser")
+        parse = handler.request_deserializer
+
+        def parsed(message: bytes, context: grpc.ServicerContext) -> Any:
+            try:
+                return parse(message)
+            except DecodeError:
+                refusal = invalid("request", f"{len(message)} bytes", f"a message of {details.method}")
+            raise _abort(context, refusal)
+
+        def handle(given: Any, context: grpc.ServicerContext) -> Any:
+            if handler.request_streaming:
+                return work(_each(given, context), context)
+            return work(parsed(given, context), context)
+
+        def _each(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
+            for message in messages:
+                yield parsed(message, context)
+
+        return make(handle, None, handler.response_serializer)
+
+
+def _abort(context: grpc.ServicerContext, refusal: VTraceError) -> Exception:
+    context.abort_with_status(rpc_status.to_status(to_status(refusal)))
+    return AssertionError("abort returned")
