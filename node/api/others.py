@@ -1,7 +1,8 @@
-"""The services that come with gRPC (health, reflection): what is no request of theirs is refused as everywhere."""
+"""What comes with gRPC, held to the same rules as our own: its services, and what it logs of strangers' bytes."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,17 @@ from grpc_status import rpc_status
 
 from node.api.status import to_status
 from node.errors import VTraceError, invalid
+
+_NOT_UTF8 = "Invalid encoding on"
+
+
+def keep_metadata_out_of_logs() -> None:
+    """gRPC logs metadata that is not UTF-8, tokens too, with a traceback for each; from now on it doesn't."""
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_tells_no_metadata)
+
+
+def _tells_no_metadata(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith(_NOT_UTF8)
 
 
 class Strict(grpc.ServerInterceptor):  # type: ignore[misc]

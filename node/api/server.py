@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
 from node.api.dispatch import Asked, Rpc
-from node.api.others import Strict
+from node.api.others import Strict, keep_metadata_out_of_logs
 from node.api.services import SERVICES
 from node.api.status import to_status
 from node.errors import SetupError, VTraceError, invalid
@@ -37,6 +37,7 @@ class Server:
     """Serves the rpcs, the standard health service and reflection on one address."""
 
     def __init__(self, address: str, rpcs: Sequence[Rpc]) -> None:
+        keep_metadata_out_of_logs()
         self._server = grpc.server(
             futures.ThreadPoolExecutor(THREADS, thread_name_prefix="rpc"),
             interceptors=(Strict(),),

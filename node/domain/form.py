@@ -17,6 +17,8 @@ from node.errors import shown
 
 FORM_BYTES_MAX = 65_536
 FORM_DEPTH_MAX = 32
+FORM_NAMES_MAX = 4_096
+"""Names of members in all objects of a form together; elements of arrays are bounded by its bytes."""
 SALT_BYTES = 16
 NO_SALT = bytes(SALT_BYTES)
 """Stands in the index, with an empty form, where salt and form were lost and only the chain's digest is left."""
@@ -45,6 +47,27 @@ def form_fault(form: bytes) -> str | None:
         return None
     if len(form) > FORM_BYTES_MAX:
         return f"{len(form)} bytes, want at most {FORM_BYTES_MAX}"
+    fault, value = _read(form)
+    if fault is None and not isinstance(value, dict):
+        return 'not a JSON object, want one such as {"moisture_percent": 11.2}'
+    return fault
+
+
+def text_fault(text: bytes) -> str | None:
+    """What is wrong with a text that may be JSON, or None. What is not JSON is free text."""
+    if text.lstrip()[:1] not in (b"{", b"["):
+        return None
+    try:
+        json.loads(text, parse_int=str, parse_float=str)
+    except RecursionError:
+        return f"nested more than {FORM_DEPTH_MAX} levels deep, want fewer"
+    except ValueError:
+        return None
+    return _read(text)[0]
+
+
+def _read(form: bytes) -> tuple[str | None, Any]:
+    """What is wrong with a JSON text, if anything, and its value."""
     try:
         # Numbers stay as they are written: JSON sets them no bounds, Python's integers do.
         value = json.loads(
@@ -55,16 +78,17 @@ def form_fault(form: bytes) -> str | None:
             object_pairs_hook=_each_name_once,
         )
     except UnicodeDecodeError as fault:
-        return f"not UTF-8 at byte {fault.start}, want a UTF-8 JSON object"
+        return f"not UTF-8 at byte {fault.start}, want a UTF-8 JSON object", None
     except RecursionError:
-        return f"nested more than {FORM_DEPTH_MAX} levels deep, want fewer"
+        return f"nested more than {FORM_DEPTH_MAX} levels deep, want fewer", None
     except ValueError as fault:
-        return f"not JSON ({fault}), want a UTF-8 JSON object"
-    if _depth(value) > FORM_DEPTH_MAX:
-        return f"nested more than {FORM_DEPTH_MAX} levels deep, want fewer"
-    if not isinstance(value, dict):
-        return 'not a JSON object, want one such as {"moisture_percent": 11.2}'
-    return None
+        return f"not JSON ({fault}), want a UTF-8 JSON object", None
+    depth, names = _extent(value)
+    if depth > FORM_DEPTH_MAX:
+        return f"nested more than {FORM_DEPTH_MAX} levels deep, want fewer", None
+    if names > FORM_NAMES_MAX:
+        return f"{names} names in its objects, want at most {FORM_NAMES_MAX}", None
+    return None, value
 
 
 def rfc3339(micros: int) -> str:
@@ -85,13 +109,15 @@ def micros_of(text: str) -> int:
     return (when - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-def _depth(value: Any) -> int:
-    depth, level = 0, [value]
+def _extent(value: Any) -> tuple[int, int]:
+    """How deep a JSON value is, and how many names its objects have."""
+    depth, names, level = 0, 0, [value]
     while level:
         inner = [member for member in level if isinstance(member, dict | list)]
         depth += bool(inner)
+        names += sum(len(one) for one in inner if isinstance(one, dict))
         level = [each for one in inner for each in (one.values() if isinstance(one, dict) else one)]
-    return depth
+    return depth, names
 
 
 def _each_name_once(members: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from node.domain.form import form_fault
+from node.domain.form import FORM_DEPTH_MAX, FORM_NAMES_MAX, form_fault, text_fault
 from node.domain.model import GOODS_ID_MAX
 from node.errors import Reason, VTraceError, invalid
 
@@ -59,6 +59,10 @@ def text(field: str, value: bytes, reason: Reason) -> bytes:
         raise invalid(field, f"byte {fault.start} of {len(value)}", "UTF-8 text", reason) from fault
     if any(unicodedata.category(c) == "Cc" and c not in "\n\r\t" for c in decoded):
         raise invalid(field, decoded, "no control characters but line breaks and tabs", reason)
+    wrong = text_fault(value)
+    if wrong:
+        want = f"free text, or JSON of at most {FORM_DEPTH_MAX} levels and {FORM_NAMES_MAX} names, no name twice"
+        raise invalid(field, wrong, want, reason)
     return value
 
 

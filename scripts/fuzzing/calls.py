@@ -27,7 +27,7 @@ OWN = ("DeleteUser", "UpdateUser", "IdentityAuth", "OrgAuth", "SetAccount")
 """What changes the caller itself: done by users who are there for it."""
 OTHERS_METHODS = (
     "/grpc.health.v1.Health/Check",
-    "/grpc.health.v1.Health/Watch",
+    "/grpc.health.v1.Health/List",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     "/vtrace.v1.VTraceInterface/NoSuchRpc",
     "/",

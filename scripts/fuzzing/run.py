@@ -17,14 +17,14 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from scripts.fuzzing import alone, calls, pages
+from scripts.fuzzing import alone, calls, frames, pages
 from scripts.fuzzing.cast import Cast, gathered
 from scripts.fuzzing.tally import INSIDE, SILENT, Tally
 from scripts.fuzzing.watch import Watch
 from tests.support.node import RunningNode
 
-TASK_REQUESTS = 1_000
-SHARES = {"alone": 0.03, "calls": 0.42, "bytes": 0.25, "http": 0.30}
+TASK_REQUESTS = 2_000
+SHARES = {"alone": 0.02, "calls": 0.30, "bytes": 0.30, "frames": 0.01, "http": 0.37}
 """What part of the requests is sent how."""
 WARM_UP = 0.2
 """The part of the requests after which the node has made all that it keeps."""
@@ -103,6 +103,9 @@ def played(cast: Cast, seed: int, task: Task) -> Tally:
     own = task.seed(seed)
     if task.kind == "http":
         asyncio.run(pages.send_all(cast.http, pages.requests(cast, own, task.requests), tally, str(task)))
+        return tally
+    if task.kind == "frames":
+        asyncio.run(frames.send_all(cast.grpc, frames.connections(cast, own, task.requests), tally))
         return tally
     make = calls.drawn if task.kind == "calls" else calls.broken
     line = calls.Line(cast.grpc)
