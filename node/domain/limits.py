@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from node.domain.form import FORM_DEPTH_MAX, FORM_NAMES_MAX, form_fault, text_fault
 from node.domain.model import GOODS_ID_MAX
+from node.domain.shapes import INVISIBLE
 from node.errors import Reason, VTraceError, invalid
 
 NAME_LENGTH_MAX = 64
@@ -39,7 +40,7 @@ def name(field: str, value: str, reason: Reason, length_max: int = NAME_LENGTH_M
     """A name that people read: 1 to ``length_max`` characters, none of them a control or format character."""
     if not 1 <= len(value) <= length_max or not value.strip():
         raise invalid(field, value, f"1 to {length_max} characters", reason)
-    if any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") for character in value):
+    if any(unicodedata.category(character) in INVISIBLE for character in value):
         raise invalid(field, value, "no control or invisible characters", reason)
     return value
 

@@ -19,9 +19,9 @@ ADDRESS_LENGTH_MAX = 64
 YEAR_MIN, YEAR_MAX = 1900, 2100
 SECONDS_MIN, SECONDS_MAX = -2_208_988_800, 4_102_444_800
 """From the beginning of YEAR_MIN to that of YEAR_MAX, since 1970."""
-INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
-"""Categories of Unicode that no name has: controls, format characters (bidirectional overrides, zero width), private
-and unassigned ones, separators of lines."""
+INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+"""Categories of Unicode that no name has: controls, format characters (bidirectional overrides, zero width), halves of
+pairs, separators of lines."""
 
 Check = Callable[[str, Any, Reason], Any]
 
