@@ -21,8 +21,10 @@ from node.api.labels import LabelsServicer
 from node.api.models import Models
 from node.api.orgs import Orgs
 from node.api.products import ProductsServicer
+from node.api.scans import ScansServicer
 from node.api.server import Server
 from node.api.users import Users
+from node.api.watch import Watching, webhook_body
 from node.chain.embedded import EmbeddedChain
 from node.chain.rpc import Chain
 from node.chain.web3signer import Web3Signer
@@ -30,13 +32,15 @@ from node.chain.websocket import WebSocketRpc
 from node.clock import Clock, now_micros
 from node.config import EMBEDDED, Config
 from node.domain.epcis.ids import base_of
-from node.errors import SetupError
+from node.errors import IndexUnavailable, SetupError
 from node.flow.accounts import Accounts
 from node.flow.actors import Actors
 from node.flow.bump import Bumper
 from node.flow.capture import Captures
 from node.flow.confirm import Confirmer
+from node.flow.deliver import Deliveries
 from node.flow.events import Events
+from node.flow.feed import Feed
 from node.flow.files import Files
 from node.flow.goods import Products
 from node.flow.labels import Labelling
@@ -45,17 +49,23 @@ from node.flow.ledger import Ledger, open_ledger
 from node.flow.nudge import Nudger
 from node.flow.once import Once
 from node.flow.people import People
+from node.flow.post import Poster
 from node.flow.publish import Publisher
 from node.flow.query import Query
 from node.flow.recognise import Recognition
 from node.flow.record import Recorder
+from node.flow.scans import Scans
 from node.flow.state import TROUBLE
 from node.flow.submit import Sender
+from node.flow.token_keys import TokenKeys
 from node.flow.wallets import Wallets
-from node.flow.worker import Worker
+from node.flow.watch import Watches
+from node.flow.webhooks import Webhooks
+from node.flow.worker import GATHER_SECONDS, Worker
 from node.models.catalogue import SHIPPED, Catalogue
 from node.opening import chain_of, claim_directory, key_in, open_files, open_store, when_reachable
 from node.page.codes import CodeEndpoint
+from node.page.counting import Visitors
 from node.page.digital_link import DigitalLinkEndpoint
 from node.page.events import EventsEndpoint
 from node.page.link_texts import TEXTS
@@ -65,15 +75,23 @@ from node.page.rpc import RpcEndpoint
 from node.page.site import RPC_PATH, Site
 from node.page.times import BlockTimes
 from node.page.trace import TraceEndpoint
-from node.store import keys, progress
 from node.store import people as users
+from node.store import progress, subject
 from node.store.seal import Seal
+from node.unlocking import warn_of_modes
 
 IDLE_SECONDS_EMBEDDED = 1.0
 IDLE_SECONDS_OTHER = 0.5
 IDLE_SECONDS_NUDGER = 1.0
+GATHER_SECONDS_SENDER = 0.05
+GATHER_SECONDS_CONFIRMER = 0.1
+"""Of a chain that is asked over the network, where each question costs more than what comes along with it. Whoever
+waits for one circ alone does not notice: a worker rests after a step, not before it."""
 IDLE_SECONDS_PUBLISHER = 1.0
-PUBLISHER = "publisher"
+IDLE_SECONDS_SCANS = 5.0
+IDLE_SECONDS_FEED = 0.2
+PUBLISHER, SCANS = "publisher", "scans"
+FEED = "feed"
 GRACE_SECONDS = 10
 
 log = logging.getLogger(__name__)
@@ -112,6 +130,7 @@ class Node:
             opened.enter_context(claim_directory(config))
             self._store, seal = open_store(config)
             opened.callback(self._store.close)
+            warn_of_modes(config)
             self._catalogue = Catalogue([SHIPPED, *([config.models] if config.models else [])])
             opened.callback(self._catalogue.close)
             stopping = stopping or threading.Event()
@@ -137,7 +156,10 @@ class Node:
                 self._workers += (
                     self._worker(PUBLISHER, publisher.step, IDLE_SECONDS_PUBLISHER, on_fatal=_publishing_ended),
                 )
-            self._server, self._site = self._faces(chain, seal, clock, files)
+            self._scans = Scans(self._store, seal, clock)
+            self._workers += (self._worker(SCANS, self._scans.step, IDLE_SECONDS_SCANS, on_fatal=_counting_ended),)
+            watching = self._watching(seal, clock)
+            self._server, self._site = self._faces(chain, seal, clock, files, watching)
             self._opened = opened.pop_all()
 
     def _open_lanes(self, seal: Seal, opened: ExitStack, stopping: threading.Event) -> Lanes:
@@ -151,7 +173,8 @@ class Node:
         )
 
     def _make_workers(self, chain: Chain) -> None:
-        idle = IDLE_SECONDS_EMBEDDED if self._config.chain == EMBEDDED else IDLE_SECONDS_OTHER
+        is_embedded = self._config.chain == EMBEDDED
+        idle = IDLE_SECONDS_EMBEDDED if is_embedded else IDLE_SECONDS_OTHER
         bumper = Bumper(self._store, self._ledger, self._config.fee_max_wei)
         sender = Sender(self._store, chain, self._ledger, bumper)
         sender.resume()
@@ -179,15 +202,16 @@ class Node:
             fee_max=self._config.fee_max_wei,
             resend=lambda: self._sender.wake(),
         )
-        self._sender = self._worker("sender", send, idle)
-        self._confirmer = self._worker("confirmer", confirmer.step, idle)
+        rests = (GATHER_SECONDS,) * 2 if is_embedded else (GATHER_SECONDS_SENDER, GATHER_SECONDS_CONFIRMER)
+        self._sender = self._worker("sender", send, idle, gather_seconds=rests[0])
+        self._confirmer = self._worker("confirmer", confirmer.step, idle, gather_seconds=rests[1])
         self._workers: tuple[Worker, ...] = (
             self._sender,
             self._confirmer,
             self._worker("nudger", nudger.step, IDLE_SECONDS_NUDGER),
         )
         with self._store.write():  # what kept an earlier run from going on
-            names = (*(worker.name for worker in self._workers), PUBLISHER)
+            names = (*(worker.name for worker in self._workers), PUBLISHER, FEED, SCANS)
             progress.note(self._clock(), **{f"{TROUBLE}{name}": "" for name in names})
 
     def _worker(
@@ -196,6 +220,7 @@ class Node:
         step: Callable[[], bool],
         idle_seconds: float,
         on_fatal: Callable[[BaseException], None] | None = None,
+        gather_seconds: float = GATHER_SECONDS,
     ) -> Worker:
         def tell(trouble: str) -> None:
             with self._store.write():
@@ -210,20 +235,36 @@ class Node:
             on_fatal=on_fatal or self._fail,
             at_end=self._store.close_thread,
             tell=tell,
+            gather_seconds=gather_seconds,
         )
 
-    def _faces(self, chain: Chain, seal: Seal, clock: Clock, files: Files) -> tuple[Server, Site]:
+    def _watching(self, seal: Seal, clock: Clock) -> Watching:
+        is_local = self._config.webhooks_local
+        feed = Feed(self._store, clock)
+        self._watches = Watches(self._store, feed)
+        self._deliveries = Deliveries(self._store, seal, clock, feed, Poster(is_local=is_local), webhook_body)
+        self._workers += (self._worker(FEED, feed.step, IDLE_SECONDS_FEED, on_fatal=self._feed_ended),)
+        webhooks = Webhooks(self._store, seal, clock, feed, self._deliveries.changed, is_local=is_local)
+        return Watching(self._watches, webhooks)
+
+    def _feed_ended(self, fault: BaseException) -> None:
+        """Recording must not end with it, but nobody may wait for what will not come."""
+        log.critical("no more changes are told until the next start: %s", fault, exc_info=fault)
+        self._watches.stop()
+
+    def _faces(self, chain: Chain, seal: Seal, clock: Clock, files: Files, watching: Watching) -> tuple[Server, Site]:
         submitted = self._sender.wake
         actors = Actors(self._ledger, seal)
         self.people = people = People(self._store, seal, clock, role_changed=actors.keep_in_step, submitted=submitted)
+        with self._store.write():
+            for user_id in subject.actors_with_rights_of_the_deleted():
+                actors.keep_in_step(users.known(user_id))
         self.recorder = recorder = Recorder(self._store, self._ledger, actors, clock, submitted)
         products = Products(self._store, recorder, clock, submitted)
         query = Query(self._store, chain, self._ledger)
         labelling = Labelling(self._store, products, self._ledger, self._public_url)
         wallets = Wallets(chain, self._ledger.contract)
-        with self._store.write():
-            seed = keys.own_key(seal, "token", Tokens.new_seed)
-        tokens = Tokens(seed, users.user, clock)
+        self.tokens = tokens = Tokens(TokenKeys(self._store, seal, clock, Tokens.new_seed), users.user, clock)
         servicers = (
             Users(people, tokens),
             Orgs(people),
@@ -233,11 +274,19 @@ class Node:
             Custody(Accounts(self._store, self._ledger, actors, recorder, products, wallets, submitted)),
             Models(Recognition(self._store, self._catalogue, clock)),
             FilesServicer(files, self._public_url),
+            ScansServicer(self._scans),
+            watching,
         )
         is_embedded = self._config.chain == EMBEDDED
         endpoint = RpcEndpoint(self._rpc, self._ledger.contract) if is_embedded else None
         offered = self._config.public_rpc or (RPC_PATH if is_embedded else "")
-        trace = TraceEndpoint(query, BlockTimes(chain), Place(self._ledger.chain_id, self._ledger.contract, offered))
+        trace = TraceEndpoint(
+            query,
+            self._scans,
+            Visitors(self._config.trusted_proxies, self._config.scan_place_header),
+            BlockTimes(chain),
+            Place(self._ledger.chain_id, self._ledger.contract, offered),
+        )
         base = base_of(self._ledger.chain_id, self._ledger.contract)
         events = Events(self._store, base, clock)
         epcis = EventsEndpoint(events, tokens.caller, self._public_url)
@@ -245,7 +294,7 @@ class Node:
         codes = CodeEndpoint(query, labelling, notices)
         links = DigitalLinkEndpoint(query, labelling, notices)
         once = Once(self._store, seal, clock, submitted)
-        rpcs = all_rpcs(servicers, tokens, once)
+        self.rpcs = rpcs = all_rpcs(servicers, tokens, once, self._config.trusted_proxies)
         self._capture_api = CaptureApi(Captures(self._store, recorder, once, clock, submitted), tokens, base)
         server = Server(self._config.grpc, rpcs)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
@@ -276,6 +325,7 @@ class Node:
 
     def stop(self) -> None:
         """Let calls under way end, stop anchoring between two steps, and close everything."""
+        self._watches.stop()
         self._server.stop(GRACE_SECONDS)
         self._site.stop()
         self._http_api.stop(GRACE_SECONDS)
@@ -283,6 +333,11 @@ class Node:
         for worker in self._workers:
             if not worker.stop(GRACE_SECONDS):
                 log.warning("a worker did not end in time; what it had to do is done at the next start")
+        try:
+            self._scans.flush()
+        except IndexUnavailable as fault:
+            log.warning("the scans of the last seconds are lost: %s", fault)
+        self._deliveries.stop(GRACE_SECONDS)
         self._opened.close()
 
     def _fail(self, fault: BaseException) -> None:
@@ -294,6 +349,11 @@ class Node:
 def _publishing_ended(fault: BaseException) -> None:
     """Recording must not end with it."""
     log.critical("no more forms are published until the next start: %s", fault, exc_info=fault)
+
+
+def _counting_ended(fault: BaseException) -> None:
+    """Recording must not end with it."""
+    log.critical("no more scans are counted until the next start: %s", fault, exc_info=fault)
 
 
 def _with_port(address: str, port: int) -> str:

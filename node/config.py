@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +19,26 @@ SIGNERS_MAX = 64
 BUMP_AFTER_SECONDS = 90.0
 BACKLOG_MAX = 100_000
 UPLOAD_BYTES_MAX = 1024**3
+TRUSTED_PROXIES_MAX = 16
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class GivenKey:
+    """A master key of the environment, as it was written there."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCommand:
+    """A command that prints the master key."""
+
+    words: tuple[str, ...]
+
+
+KeySource = Path | GivenKey | KeyCommand
+"""Where the master key comes from: the path of its file, itself, or a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +50,7 @@ class Config:
     http: str = "127.0.0.1:8080"
     chain: str = EMBEDDED
     confirmations: int | None = None
-    master_key: Path | None = None
+    master_key: KeySource | None = None
     signer_keys: tuple[Path, ...] = ()
     signers: int | None = None
     signer: str | None = None
@@ -42,10 +63,13 @@ class Config:
     public_rpc: str | None = None
     models: Path | None = None
     publish_forms: bool = False
+    trusted_proxies: int = 0
+    scan_place_header: str | None = None
+    webhooks_local: bool = False
 
     @property
-    def master_key_path(self) -> Path:
-        """The master key's file: the given one, or ``master.key`` in the data directory."""
+    def master_key_source(self) -> KeySource:
+        """Where the master key comes from, without a word of it ``master.key`` in the data directory."""
         return self.master_key or self.data_dir / "master.key"
 
     @property
@@ -118,6 +142,11 @@ def check(config: Config) -> None:
         raise SetupError(f"--ipfs {config.ipfs}: want {EMBEDDED}, or http(s)://HOST:PORT of an IPFS daemon's RPC")
     if config.upload_bytes_max < 1:
         raise SetupError(f"--upload-max {config.upload_bytes_max}: want 1 byte or more")
+    if not 0 <= config.trusted_proxies <= TRUSTED_PROXIES_MAX:
+        raise SetupError(f"--trusted-proxies {config.trusted_proxies}: want 0 to {TRUSTED_PROXIES_MAX}")
+    header = config.scan_place_header
+    if header is not None and not _HEADER.fullmatch(header):
+        raise SetupError(f"--scan-place-header {header}: want the name of a header such as CF-IPCountry")
     if config.public_url is not None and not is_base_url(config.public_url):
         raise SetupError(f"--public-url {config.public_url}: want an http(s) URL such as https://trace.example.com")
 

@@ -11,6 +11,15 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 VALUE_SHOWN_MAX = 80
+PERSONAL = frozenset(
+    (
+        *("phone", "email", "realname", "idcard", "passwd", "password", "current_password", "currentPassword"),
+        *("legal_name", "legal_phone", "legal_person_name", "legal_person_phone"),
+        *("legalName", "legalPhone", "legalPersonName", "legalPersonPhone"),
+    )
+)
+"""Fields whose values no error repeats: errors are logged, by callers too."""
+HIDDEN = "the given value"
 
 
 class Status(StrEnum):
@@ -22,6 +31,7 @@ class Status(StrEnum):
     PERMISSION_DENIED = "PERMISSION_DENIED"
     UNAUTHENTICATED = "UNAUTHENTICATED"
     FAILED_PRECONDITION = "FAILED_PRECONDITION"
+    OUT_OF_RANGE = "OUT_OF_RANGE"
     RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
     CANCELLED = "CANCELLED"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
@@ -118,7 +128,7 @@ class VTraceError(Exception):
         self.reason = reason
         self.status = status or reason.status
         self.message = message
-        self.metadata = {key: shown(value) for key, value in (metadata or {}).items()}
+        self.metadata = {key: shown_of(key, value) for key, value in (metadata or {}).items()}
         self.fields = fields
         self.retry_seconds = retry_seconds
 
@@ -143,11 +153,18 @@ def shown(value: object) -> str:
     return text if len(text) <= VALUE_SHOWN_MAX else f"{text[:VALUE_SHOWN_MAX]}… ({len(text)} characters)"
 
 
+def shown_of(field: str, value: object) -> str:
+    """The value of a field as an error may show it; ``field`` may be a path such as ``user.phone``."""
+    is_personal = any(part.partition("[")[0] in PERSONAL for part in field.split("."))
+    return HIDDEN if is_personal else shown(value)
+
+
 def invalid(field: str, value: object, want: str, reason: Reason = Reason.INVALID_PARAMS) -> VTraceError:
-    """A field error that names the field, the value and what is wanted."""
+    """A field error that names the field, the value, unless it is personal, and what is wanted."""
+    value = shown_of(field, value)
     return VTraceError(
         reason,
-        f"{field}: {shown(value)}, want {want}",
+        f"{field}: {value}, want {want}",
         metadata={"field": field, "value": value, "want": want},
         fields=(FieldViolation(field, f"want {want}"),),
     )
@@ -155,7 +172,7 @@ def invalid(field: str, value: object, want: str, reason: Reason = Reason.INVALI
 
 def not_found(reason: Reason, what: str, value: object) -> VTraceError:
     """Something that the caller named does not exist."""
-    return VTraceError(reason, f"{what} {shown(value)} is not known here", metadata={what: value})
+    return VTraceError(reason, f"{what} {shown_of(what, value)} is not known here", metadata={what: value})
 
 
 def denied(message: str, reason: Reason = Reason.PERMISSION_DENIED, **metadata: object) -> VTraceError:

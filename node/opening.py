@@ -27,7 +27,10 @@ from node.flow import reindex
 from node.flow.files import Files
 from node.flow.reindex import Reindex
 from node.store.db import Store
-from node.store.seal import Seal, master_key
+from node.store.master_key import refuse_if_shared
+from node.store.rebuild import Places
+from node.store.seal import Seal
+from node.unlocking import load, unlocked
 
 CHAIN_WAIT_SECONDS = 60
 CLAIM_TRIES = 5
@@ -38,12 +41,38 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-def open_store(config: Config) -> tuple[Store, Seal]:
-    """The index and the master key of a data directory, made at first need by one process at a time."""
+def open_store(config: Config, *, alone: bool = False) -> tuple[Store, Seal]:
+    """The index and the master key of a data directory, made at first need by one process at a time.
+
+    ``alone`` for what others must not write beside: they wait until it is done. SetupError if others are open already.
+    """
     with _lock_file(config, "setup.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        seal = Seal(master_key(config.master_key_path, make=config.master_key is None))
-        return Store(config.index_path), seal
+        use = _use(config, alone=alone)
+        try:
+            store = Store(config.index_path)
+        except BaseException:
+            use.close()
+            raise
+        store.hold(use)
+        try:
+            return store, unlocked(config, store)
+        except BaseException:
+            store.close()
+            raise
+
+
+def _use(config: Config, *, alone: bool) -> IO[str]:
+    """A lock that all who have the data directory open share, or that one of them has alone."""
+    use = _lock_file(config, "use.lock")
+    try:
+        fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+    except OSError:
+        use.close()
+        raise SetupError(
+            f"--data-dir {config.data_dir}: another command works on it; run this again when that has ended"
+        ) from None
+    return use
 
 
 def open_files(config: Config) -> FileKeeper:
@@ -90,12 +119,18 @@ def reindexing(
             opened.callback(served.close)
         given = reindex.Given(
             confirmations=config.depth,
-            seal=lambda: Seal(master_key(config.master_key_path, make=config.master_key is None)),
+            seal=lambda: Seal(load(config.master_key_source, make=config.master_key is None)),
             contract=contract,
             signer_keys=[key_in(path) for path in config.signer_keys],
             exports=exports,
         )
         yield Reindex(config.index_path, rpc, reindex.sources(keeper, served), given, tell)
+
+
+def copies_of(config: Config) -> list[Path]:
+    """Indexes of before, which a data directory may still have beside its own."""
+    before = Places(config.index_path).before
+    return [path for path in (before, before.with_name(f"{before.name}-wal")) if path.exists()]
 
 
 def chain_of(config: Config, embedded: Callable[[], EmbeddedChain]) -> JsonRpc:
@@ -153,6 +188,7 @@ def _lock_file(config: Config, name: str) -> IO[str]:
 def key_in(path: Path) -> bytes:
     """A signer's key from --signer-key: 64 hex digits in a file."""
     try:
+        refuse_if_shared(f"--signer-key {path}", path)
         key = bytes.fromhex(path.read_text().strip().removeprefix("0x"))
         signer.address_of(key)
     except OSError as fault:

@@ -26,9 +26,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "flow": {"domain", *ROOMS, *BASE},
     "api": {"flow", "domain", "wire", *BASE},
     "page": {"flow", "codes", "domain", "chain", "config", *BASE},
-    "opening": {"flow", "config", "chain", "files", "store", *BASE},
-    "app": {"opening", "api", "page", "flow", "domain", "config", *ROOMS, *BASE},
-    "cli": {"app", "opening", "api", "models", "codes", "flow", "domain", "chain", "files", "config", *BASE},
+    "unlocking": {"config", "store", *BASE},
+    "opening": {"unlocking", "flow", "config", "chain", "files", "store", *BASE},
+    "app": {"opening", "unlocking", "api", "page", "flow", "domain", "config", *ROOMS, *BASE},
+    "cli": {
+        *("app", "opening", "unlocking", "api", "models", "codes", "flow", "domain", "chain", "files", "config"),
+        *BASE,
+    },
 }
 """room or module at the top of node/ → what of node/ it may import beside itself."""
 
@@ -55,6 +59,8 @@ ONLY_IN: dict[str, set[str]] = {
     "jinja2": {"page"},
     "swagger_ui_bundle": {"page"},
     "jwt": {"api"},
+    "argon2": {"flow"},
+    "zxcvbn": {"flow"},
     "multipart": {"api"},
     "numpy": {"models"},
     "onnxruntime": {"models"},

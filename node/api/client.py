@@ -204,6 +204,7 @@ def _shown_circ(message: circ.CircRecord) -> ShownCirc:
         status=_value(message, "status"),
         files=tuple(message.files),
         recorded_at=_micros(message, "recorded_at"),
+        erased=message.erased,
     )
 
 

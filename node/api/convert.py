@@ -6,14 +6,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.wrappers_pb2 import BytesValue, Int32Value, Int64Value, StringValue
 
 from node.domain import records
+from node.domain.changes import STATUS_AFTER, Change, Cursor
 from node.domain.files import named_in
 from node.domain.model import CircStatus
 from node.errors import invalid
 from node.wire.circ.v1 import circ_pb2 as circ
 from node.wire.goods.v1 import goods_pb2 as goods
 from node.wire.iam.v1 import iam_pb2 as iam
+from node.wire.vtrace.v1 import watch_pb2 as watch
 
 PHONE_SHOWN = (3, 4)
+RESIDENT_ID_SHOWN = (2, 2)
 
 
 def text(value: str) -> StringValue:
@@ -46,35 +49,45 @@ def masked_phone(phone: str) -> str:
     return phone[:head] + "*" * (len(phone) - head - tail) + phone[-tail:]
 
 
-def user(value: records.User, *, to_owner: bool) -> iam.User:
-    """A user, personal data masked or left out unless the user itself asks."""
+def masked_name(name: str) -> str:
+    """A person's name for others' eyes: its first character."""
+    return name[:1] + "*" * (len(name) - 1)
+
+
+def masked_resident_id(number: str) -> str:
+    """A resident id as far as an answer has to tell whose it is."""
+    head, tail = RESIDENT_ID_SHOWN
+    return number[:head] + "*" * (len(number) - head - tail) + number[-tail:] if number else ""
+
+
+def user(value: records.User, personal: records.Personal, *, to_owner: bool, whole: bool = False) -> iam.User:
+    """A user, personal data masked or left out unless the user itself asks; ``whole`` shows it the resident id too."""
     message = iam.User(
         username=text(value.username),
         nickname=text(value.nickname),
         role=text(value.role.value),
-        phone=text(value.phone if to_owner else masked_phone(value.phone)),
+        phone=text(personal.phone if to_owner else masked_phone(personal.phone)),
         create_at=timestamp(value.created_at),
         id=number(value.id),
         avatar=value.avatar,
         status=iam.deleted if value.deleted else iam.enable,
     )
     if to_owner:
-        message.email.value = value.email
-        if value.realname:
-            message.realname.value = value.realname
-            message.idcard.value = value.resident_id
+        message.email.value = personal.email
+        if personal.realname:
+            message.realname.value = personal.realname
+            message.idcard.value = personal.resident_id if whole else masked_resident_id(personal.resident_id)
     return message
 
 
-def org(value: records.Org, *, to_member: bool) -> iam.Org:
-    """An org, the phone masked unless a member asks."""
-    phone = value.legal_phone if to_member else masked_phone(value.legal_phone)
+def org(value: records.Org, contact: records.Contact, *, to_owner: bool) -> iam.Org:
+    """An org, its legal representative masked unless the org's owner asks."""
     return iam.Org(
         id=number(value.id),
         org_name=text(value.name),
         org_code=text(value.code),
-        legal_person_name=text(value.legal_name),
-        legal_person_phone=text(phone),
+        legal_person_name=text(contact.name if to_owner else masked_name(contact.name)),
+        legal_person_phone=text(contact.phone if to_owner else masked_phone(contact.phone)),
         owner=text(value.owner),
         org_info=BytesValue(value=value.info),
     )
@@ -135,4 +148,22 @@ def circ_record(value: records.CircRecord) -> circ.CircRecord:
     if value.times is not None and value.status is not CircStatus.FAILED:
         message.times.value = value.times
     message.reason = value.reason
+    message.private = value.private
+    message.erased = value.erased
     return message
+
+
+def change(value: Change, epoch: str) -> watch.CircChange:
+    """One change of a circ, in the feed called ``epoch``."""
+    return watch.CircChange(
+        cursor=str(Cursor(epoch, value.number)),
+        kind=watch.ChangeKind.Name(value.kind),
+        circ_id=value.circ_id,
+        goods_ids=value.goods_ids,
+        circ_type=circ.CircType.Name(value.circ_type),
+        trans_id=value.trans_id,
+        tx_hash=value.tx_hash,
+        status=STATUS_AFTER[value.kind].value,
+        reason=value.reason,
+        changed_at=timestamp(value.at),
+    )

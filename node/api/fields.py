@@ -15,12 +15,14 @@ from google.protobuf.message import Message
 from node.api.protojson import WRAPPERS
 from node.api.services import SERVICES
 from node.domain import limits
+from node.domain.changes import GOODS_WATCHED_MAX
 from node.domain.files import KEY_LENGTH_MAX, PAIRS_MAX, VALUE_LENGTH_MAX
 from node.domain.form import FORM_BYTES_MAX
 from node.domain.model import GOODS_ID_MAX, CircType
 from node.domain.shapes import (
     ADDRESS_LENGTH_MAX,
     Check,
+    flag,
     handle,
     line,
     moment,
@@ -30,6 +32,7 @@ from node.domain.shapes import (
     secret,
     whole,
 )
+from node.domain.webhooks import URL_LENGTH_MAX
 from node.errors import Reason, invalid
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
@@ -46,6 +49,8 @@ FORM = octets(FORM_BYTES_MAX)
 CONTENT = octets(MESSAGE_BYTES_MAX)
 ID = whole(0, GOODS_ID_MAX)
 """0 is unset; where an id must be there, what looks it up says so."""
+ROW = whole(0, 2**63 - 1)
+CURSOR = handle(ADDRESS_LENGTH_MAX)
 OFFSET = whole(0, 2**31 - 1)
 LIMIT = whole(0, limits.LIST_ROWS_MAX)
 SUM = whole(0, limits.GOODS_PER_CALL_MAX)
@@ -57,8 +62,6 @@ _PAGE: dict[str, Check | None] = {"offset": OFFSET, "limit": LIMIT}
 ROWS: dict[str, dict[str, Check | None]] = {
     "vtrace.v1.RegisterRequest": {"phone": NUMBER_OF_PERSON, "nickname": NAME, "passwd": secret},
     "vtrace.v1.TokenRequest": {"phone": NUMBER_OF_PERSON, "password": secret},
-    "vtrace.v1.RefreshTokenRequest": {},
-    "vtrace.v1.ProfileRequest": {},
     "vtrace.v1.UpdateUserRequest": {"user": None, "password": secret, "current_password": secret},
     "vtrace.v1.DeleteUserRequest": {"username": USERNAME},
     "vtrace.v1.IdentityAuthRequest": {"realname": PERSON, "idcard": NUMBER_OF_PERSON, "username": USERNAME},
@@ -120,8 +123,6 @@ ROWS: dict[str, dict[str, Check | None]] = {
     },
     "goods.v1.Serial": {"ID": ID, "timestamp": moment, "state": NAME, "creator": USERNAME, "class": None},
     "goods.v1.Goods": {"ID": ID, "state": NAME, "creator": USERNAME, "serial": None},
-    "vtrace.v1.ListMaterialRequest": {},
-    "vtrace.v1.ListModelsRequest": {},
     "vtrace.v1.PredictRequest": {"model_name": LONG_NAME, "data": CONTENT},
     "vtrace.v1.CreateCircRequest": {
         "goods_id": ID,
@@ -129,6 +130,7 @@ ROWS: dict[str, dict[str, Check | None]] = {
         "from": USERNAME,
         "to": USERNAME,
         "form_value": FORM,
+        "private": flag,
     },
     "vtrace.v1.BatchCircRequest": {
         "goods_ids": ID,
@@ -137,9 +139,9 @@ ROWS: dict[str, dict[str, Check | None]] = {
         "from": USERNAME,
         "to": USERNAME,
         "form_info": FORM,
+        "private": flag,
     },
     "vtrace.v1.GetCircRequest": {"goods_id": ID},
-    "vtrace.v1.ContractNameRequest": {},
     "vtrace.v1.GetAccountRequest": {"new_account": handle(ADDRESS_LENGTH_MAX)},
     "vtrace.v1.SetAccountRequest": {
         "account": handle(ADDRESS_LENGTH_MAX),
@@ -147,6 +149,11 @@ ROWS: dict[str, dict[str, Check | None]] = {
     },
     "vtrace.v1.PrepareCircRequest": {"create_circ": None, "batch_circ": None, "batch_create_goods": None},
     "vtrace.v1.ListLabelsRequest": {"serial_id": ID, "first": ID, "limit": LIMIT},
+    "vtrace.v1.ListScanAlertsRequest": _PAGE,
+    "vtrace.v1.WatchCircRequest": {"goods_id": ID, "cursor": CURSOR},
+    "vtrace.v1.WatchOrgCircRequest": {"cursor": CURSOR},
+    "vtrace.v1.CreateWebhookRequest": {"url": line(URL_LENGTH_MAX), "cursor": CURSOR},
+    "vtrace.v1.DeleteWebhookRequest": {"id": ROW},
     "vtrace.v1.UploadRequest": {"content": CONTENT, "mds": None},
     "vtrace.v1.UploadRequest.metadata": {"key": named(KEY_LENGTH_MAX), "value": named(VALUE_LENGTH_MAX)},
 }
@@ -154,6 +161,7 @@ ROWS: dict[str, dict[str, Check | None]] = {
 
 COUNTS = {
     "vtrace.v1.BatchCircRequest.goods_ids": limits.GOODS_PER_CALL_MAX,
+    "vtrace.v1.WatchCircRequest.goods_id": GOODS_WATCHED_MAX,
     "vtrace.v1.UploadRequest.mds": PAIRS_MAX,
 }
 """repeated field → how many there may be."""
@@ -206,7 +214,7 @@ def _is_inner(field: Any) -> bool:
 
 @cache
 def _holders(descriptor: Any) -> tuple[_Held, ...]:
-    rows = ROWS[descriptor.full_name]
+    rows = ROWS.get(descriptor.full_name, {})  # a request without fields needs no rows
     return tuple(_holder(field, rows[field.name]) for field in descriptor.fields)
 
 

@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Seque
 from concurrent import futures
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from node.api import http_upload, protojson, transcode
+from node.api import http_upload, protojson, sse, transcode
 from node.api.dispatch import Asked, Rpc
 from node.api.http_request import BODY_BYTES_MAX, Receive, Refused, Request, Scope
+from node.api.outgoing import CURSOR, Outgoing
 from node.api.status import to_status
 from node.errors import Reason, Status, VTraceError, invalid, shown
 from node.wire.vtrace.v1 import service_pb2 as wire
@@ -33,6 +34,7 @@ DOCUMENT_PATH = "/openapi.json"
 HTTP_STATUS = {
     Status.INVALID_ARGUMENT: 400,
     Status.FAILED_PRECONDITION: 400,
+    Status.OUT_OF_RANGE: 410,
     Status.UNAUTHENTICATED: 401,
     Status.PERMISSION_DENIED: 403,
     Status.NOT_FOUND: 404,
@@ -44,7 +46,7 @@ HTTP_STATUS = {
     Status.UNAVAILABLE: 503,
     Status.DEADLINE_EXCEEDED: 504,
 }
-"""gRPC status → HTTP status, as google/rpc/code.proto says."""
+"""gRPC status → HTTP status, as google/rpc/code.proto says; but OUT_OF_RANGE, said of cursors alone, is 410."""
 
 _HEADERS = (
     (b"cache-control", b"no-store"),
@@ -52,6 +54,7 @@ _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
 )
 
+T = TypeVar("T")
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # 4 MiB of JSON can be 100 MB of objects, which live until the message is filled.
@@ -67,6 +70,14 @@ class Answer:
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What goes on for long."""
+
+    rpc: Rpc
+    outgoing: Outgoing
+
+
 class HttpApi:
     """The ASGI application. ``document`` is what /openapi.json says."""
 
@@ -76,11 +87,12 @@ class HttpApi:
         self._document = document
         self._places = threading.BoundedSemaphore(REQUESTS_MAX)
         self._threads = futures.ThreadPoolExecutor(THREADS, thread_name_prefix="http-rpc")
-        self._running: set[futures.Future[bytes]] = set()
+        self._running: set[futures.Future[Any]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request."""
         request = Request(scope, receive)
+        answer: Answer | Stream
         if scope["path"] == DOCUMENT_PATH:
             answer = self._described(request)
         elif not self._places.acquire(blocking=False):
@@ -93,6 +105,9 @@ class HttpApi:
                 answer = await self._answer(request)
             finally:
                 self._places.release()
+        if isinstance(answer, Stream):
+            await sse.serve(answer.rpc, answer.outgoing, request, send, self._in_thread, [*_HEADERS])
+            return
         headers = [
             (b"content-type", JSON_TYPE.encode()),
             (b"content-length", str(len(answer.body)).encode()),
@@ -114,7 +129,7 @@ class HttpApi:
             return Answer(self._document)
         return _refused(_wrong_method(request, ["GET", "HEAD"]))
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> Answer | Stream:
         try:
             found = self._routes.find(request.method, request.raw_path)
             if found is None:
@@ -123,9 +138,11 @@ class HttpApi:
             rpc = self._rpcs[route.method.full_name]
             if route.method.client_streaming:
                 asked = _streamed(rpc, request)
-                return Answer(await self._worked(rpc, asked, None))
+                return Answer(await self._worked(rpc, lambda: protojson.to_json(rpc.answer(asked)), None))
             asked = await _whole(rpc, route, segments, request)
-            return Answer(await self._worked(rpc, asked, ANSWER_SECONDS_MAX))
+            if route.method.server_streaming:
+                return Stream(rpc, await self._worked(rpc, lambda: rpc.answer(asked), ANSWER_SECONDS_MAX))
+            return Answer(await self._worked(rpc, lambda: protojson.to_json(rpc.answer(asked)), ANSWER_SECONDS_MAX))
         except VTraceError as fault:
             return _refusal(fault)
         except Refused as refused:
@@ -138,15 +155,28 @@ class HttpApi:
         message = f"{shown(request.raw_path)} is no route here; {DOCUMENT_PATH} has them all"
         return Refused(404, VTraceError(Reason.SERVICE_OFFLINE, message, status=Status.UNIMPLEMENTED))
 
-    async def _worked(self, rpc: Rpc, asked: Asked, seconds: float | None) -> bytes:
-        work = self._threads.submit(lambda: protojson.to_json(rpc.answer(asked)))
-        self._running.add(work)
-        work.add_done_callback(self._running.discard)
+    async def _worked(self, rpc: Rpc, work: Callable[[], Any], seconds: float | None) -> Any:
+        working = self._threads.submit(work)
+        self._running.add(working)
+        working.add_done_callback(self._running.discard)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(work), seconds)
-        except TimeoutError:
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(working)), seconds)
+        except (TimeoutError, asyncio.CancelledError) as fault:
+            working.cancel()
+            working.add_done_callback(_close_late)
+            if isinstance(fault, asyncio.CancelledError):
+                raise
             late = f"{rpc.name}: no answer within {seconds} s; it may still be done: ask again with its Idempotency-Key"
             raise VTraceError(Reason.SERVICE_OFFLINE, late, status=Status.DEADLINE_EXCEEDED) from None
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.wrap_future(self._threads.submit(work))
+
+
+def _close_late(working: futures.Future[Any]) -> None:
+    """A stream that was opened for somebody who has given up is closed."""
+    if not working.cancelled() and working.exception() is None and hasattr(working.result(), "close"):
+        working.result().close()
 
 
 async def _whole(rpc: Rpc, route: transcode.Route, segments: list[str], request: Request) -> Asked:
@@ -160,9 +190,12 @@ async def _whole(rpc: Rpc, route: transcode.Route, segments: list[str], request:
         parsed = (lambda: protojson.parse(body)) if body else None
         with _large if len(body) > LARGE_BYTES else nullcontext():
             transcode.request(route, message, segments, request.query, parsed)
+        last_id = request.header(sse.LAST_ID_HEADER)
+        if last_id and rpc.method.server_streaming and CURSOR in message.DESCRIPTOR.fields_by_name:
+            setattr(message, CURSOR, last_id)  # who comes again has the first address, with the first cursor
         return message
 
-    return Asked(read, request.metadata(), request.is_there)
+    return Asked(read, request.metadata(), request.is_there, request.peer)
 
 
 def _streamed(rpc: Rpc, request: Request) -> Asked:
@@ -180,7 +213,7 @@ def _streamed(rpc: Rpc, request: Request) -> Asked:
 
     if kind != http_upload.JSON and rpc.request_class is not wire.UploadRequest:
         _hold_json(request)
-    return Asked(read, request.metadata(), request.is_there)
+    return Asked(read, request.metadata(), request.is_there, request.peer)
 
 
 def _hold_json(request: Request) -> None:

@@ -37,6 +37,8 @@ class Request:
         self.method: str = scope["method"]
         self.raw_path: str = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
         self.query: bytes = scope["query_string"]
+        client = scope.get("client")
+        self.peer: str = client[0] if client else ""
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._receive = receive
         self._loop = asyncio.get_running_loop()
@@ -97,6 +99,10 @@ class Request:
             if not event.get("more_body"):
                 self.ended = True
                 return
+
+    async def gone(self) -> None:
+        """Waits until the client goes away."""
+        await self._watch()
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

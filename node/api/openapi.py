@@ -9,9 +9,9 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 
 from node import __version__
-from node.api import protojson, transcode
-from node.api.auth import ANYONE
+from node.api import protojson, sse, transcode
 from node.api.dispatch import Rpc
+from node.api.outgoing import CURSOR
 from node.domain import limits
 from node.wire.comments import COMMENTS
 
@@ -26,6 +26,7 @@ RESPONSES = {
     405: "UNIMPLEMENTED: the route has another method, which the header Allow names.",
     408: "DEADLINE_EXCEEDED: the body did not come in time.",
     409: "ALREADY_EXISTS: it is there already, or the idempotency key was used for another request.",
+    410: "OUT_OF_RANGE: the changes behind the cursor are no more; begin without one, then read GetCirc.",
     413: "INVALID_ARGUMENT: the body is too large.",
     415: "INVALID_ARGUMENT: the body's type is not the one that is wanted.",
     429: "RESOURCE_EXHAUSTED: too much at once; try again after Retry-After seconds.",
@@ -121,7 +122,10 @@ class _Document:
         text = self._comment(rpc.method.full_name)
         answer = self._ref(rpc.method.output_type)
         ok = {"description": self._comment(rpc.method.output_type.full_name) or "OK", "content": _json(answer)}
-        kept = [status for status in RESPONSES if status != 403 or rpc.needs is not ANYONE]
+        if rpc.method.server_streaming:
+            ok["content"] = {sse.EVENT_STREAM: {"schema": _events(answer)}}
+        left_out = {status for status, there in self._sometimes(rpc).items() if not there}
+        kept = [status for status in RESPONSES if status not in left_out]
         made: dict[str, Any] = {
             "operationId": rpc.name + (str(number) if number else ""),
             "tags": [rpc.method.containing_service.name],
@@ -133,7 +137,7 @@ class _Document:
                 **{str(status): {"$ref": f"#/components/responses/{status}"} for status in kept},
             },
         }
-        if rpc.needs is ANYONE:
+        if rpc.access.open_to_anyone:
             made["security"] = []
         if rpc.method.client_streaming:
             made["requestBody"] = {"required": True, "content": self._streamed(rpc)}
@@ -141,6 +145,9 @@ class _Document:
             body = self._ref(rpc.method.input_type) if route.body == transcode.ANY else self._field(route.body)
             made["requestBody"] = {"content": _json(body)}
         return made
+
+    def _sometimes(self, rpc: Rpc) -> dict[int, bool]:
+        return {403: not rpc.access.open_to_anyone, 410: CURSOR in rpc.method.input_type.fields_by_name}
 
     def _parameters(self, rpc: Rpc, route: transcode.Route) -> Iterable[dict[str, Any]]:
         for variable in route.variables:
@@ -154,6 +161,8 @@ class _Document:
         if rpc.request_class.DESCRIPTOR.full_name == _UPLOAD:
             for name, text in _KNOWN_OF_FILES.items():
                 yield {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
+        if rpc.method.server_streaming and CURSOR in rpc.method.input_type.fields_by_name:
+            yield {"name": "Last-Event-ID", "in": "header", "description": _LAST_ID, "schema": {"type": "string"}}
         if rpc.makes_something:
             schema = {"type": "string", "pattern": f"^[!-~]{{1,{limits.IDEMPOTENCY_KEY_LENGTH_MAX}}}$"}
             yield {"name": KEY_HEADER, "in": "header", "description": _KEY, "schema": schema}
@@ -225,6 +234,7 @@ _ABOUT = """What a VTrace node does, over HTTP: every rpc of the protocol at its
 Fields are in lowerCamelCase (the names of the .proto files are taken too), int64 is text, bytes are base64. What is
 unknown, said twice or of another type is refused with 400. A refusal is a google.rpc.Status."""
 _KEY = "For 7 days the same call with the same key gives the same answer and makes nothing again. A UUID, for instance."
+_LAST_ID = "Where to go on: the `id` of the last event. It counts before the cursor in the address."
 _UPLOAD = "vtrace.v1.UploadRequest"
 _IN_ADDRESS = protojson.WRAPPERS | protojson.AS_TEXT.keys()
 _KNOWN_OF_FILES = {
@@ -243,6 +253,11 @@ def _path(route: transcode.Route) -> str:
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
+
+
+def _events(data: dict[str, Any]) -> dict[str, Any]:
+    text = "Server-sent events. `data` is the message as JSON, `id` its cursor; `gone` and `error` end the stream."
+    return {"type": "string", "description": text, "contentMediaType": "application/json", "contentSchema": data}
 
 
 def _response(status: int, text: str) -> dict[str, Any]:

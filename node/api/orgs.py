@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from node.api import convert
 from node.api.call import Call
-from node.domain.records import User
+from node.domain.records import Org, User
 from node.errors import Reason, invalid
 from node.flow.people import OrgChange, People
+from node.wire.iam.v1 import iam_pb2 as iam
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 
@@ -31,7 +32,7 @@ class Orgs:
                 legal_phone=request.legal_phone,
                 info=request.org_info.value,
             )
-            return wire.OrgAuthResponse(org=convert.org(org, to_member=True))
+            return wire.OrgAuthResponse(org=self._shown(org, caller))
 
         return call.once(found)
 
@@ -52,9 +53,9 @@ class Orgs:
     def ListOrgMember(self, caller: User, request: wire.ListOrgMemberRequest) -> wire.ListOrgMemberResponse:
         """The members of the caller's org."""
         members = self._people.members(caller, request.org_id, request.offset, request.limit)
-        return wire.ListOrgMemberResponse(
-            users=[convert.user(member, to_owner=member.id == caller.id) for member in members]
-        )
+        known = zip(members, self._people.personal(members), strict=True)
+        shown = [convert.user(one, personal, to_owner=one.id == caller.id) for one, personal in known]
+        return wire.ListOrgMemberResponse(users=shown)
 
     def UpdateOrg(self, caller: User, request: wire.UpdateOrgRequest) -> wire.UpdateOrgResponse:
         """Change the caller's org."""
@@ -72,9 +73,12 @@ class Orgs:
             info=given.org_info.value if given.HasField("org_info") else None,
         )
         changed = self._people.change_org(caller, org_id, change)
-        return wire.UpdateOrgResponse(org=convert.org(changed, to_member=True))
+        return wire.UpdateOrgResponse(org=self._shown(changed, caller))
 
     def GetOrgUser(self, caller: User, request: wire.GetOrgOfUserRequest) -> wire.GetOrgOfUserResponse:
         """The org of a user, the caller's own without a name."""
         org = self._people.org_of(request.username or caller.username)
-        return wire.GetOrgOfUserResponse(org=convert.org(org, to_member=org.id == caller.org_id))
+        return wire.GetOrgOfUserResponse(org=self._shown(org, caller))
+
+    def _shown(self, org: Org, caller: User) -> iam.Org:
+        return convert.org(org, self._people.contact(org), to_owner=org.owner == caller.username)

@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 from node.api.status import to_status
 from node.errors import VTraceError, invalid
 
+NON_BLOCKING = "experimental_non_blocking"
 _NOT_UTF8 = "Invalid encoding on"
 
 
@@ -50,15 +51,17 @@ class Strict(grpc.ServerInterceptor):  # type: ignore[misc]
                 refusal = invalid("request", f"{len(message)} bytes", f"a message of {details.method}")
             raise _abort(context, refusal)
 
-        def handle(given: Any, context: grpc.ServicerContext) -> Any:
+        def handle(given: Any, context: grpc.ServicerContext, *send: Any) -> Any:
             if handler.request_streaming:
-                return work(_each(given, context), context)
-            return work(parsed(given, context), context)
+                return work(_each(given, context), context, *send)
+            return work(parsed(given, context), context, *send)
 
         def _each(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
             for message in messages:
                 yield parsed(message, context)
 
+        # So a handler tells gRPC that it takes no thread while it is silent.
+        handle.experimental_non_blocking = getattr(work, NON_BLOCKING, False)  # type: ignore[attr-defined]
         return make(handle, None, handler.response_serializer)
 
 

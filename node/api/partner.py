@@ -99,4 +99,5 @@ def _batch(wanted: Wanted) -> wire.BatchCircRequest:
         request.to.value = wanted.to
     if wanted.form:
         request.form_info.value = wanted.form
+    request.private = wanted.private
     return request

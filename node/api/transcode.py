@@ -173,8 +173,8 @@ def _route(method: Any, rule: Any) -> Route:
     http_method, template = (
         (rule.custom.kind, rule.custom.path) if pattern == "custom" else (pattern.upper(), getattr(rule, pattern))
     )
-    if rule.response_body or method.server_streaming:
-        raise AssertionError(f"{method.full_name}: response_body and streams to the caller have no route here")
+    if rule.response_body or (method.server_streaming and method.client_streaming):
+        raise AssertionError(f"{method.full_name}: response_body and streams both ways have no route here")
     segments: list[str] = []
     variables: list[Variable] = []
     path, verb = template, ""

@@ -17,11 +17,13 @@ from node.cli.demo import play_demo
 from node.cli.epcis import epcis
 from node.cli.files import files
 from node.cli.forms import forms
+from node.cli.keys import keys
 from node.cli.labels import labels
 from node.cli.proof import proof
 from node.cli.reindex import reindex
 from node.cli.serve import serve
 from node.cli.status import status
+from node.cli.user import user
 from node.errors import SetupError, VTraceError
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -52,5 +54,5 @@ def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
 
 
-for _command in (serve, circ, labels, status, audit, proof, play_demo, reindex, files, forms, epcis, admin):
+for _command in (serve, circ, labels, status, audit, proof, play_demo, reindex, files, forms, epcis, keys, user, admin):
     main.add_command(_command)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from node.cli.options import DATA_DIR, MASTER_KEY, check_used, option
-from node.config import Config
+from node.config import Config, KeySource
 
 
 @click.group()
@@ -22,7 +22,7 @@ def admin() -> None:
 @option("--phone", required=True, help="The login: a mobile number of 11 digits.")
 @option("--nickname", default="admin", show_default=True, help="The name that others see.")
 @option("--password", prompt=True, hide_input=True, confirmation_prompt=True, help="Asked for when not given.")
-def admin_create(data_dir: Path, master_key: Path | None, phone: str, nickname: str, password: str) -> None:
+def admin_create(data_dir: Path, master_key: KeySource | None, phone: str, nickname: str, password: str) -> None:
     """Make an admin; prints the username."""
     from node.domain.roles import Role
 
@@ -36,7 +36,7 @@ def admin_create(data_dir: Path, master_key: Path | None, phone: str, nickname: 
 @MASTER_KEY
 @click.argument("username")
 @click.argument("role")
-def admin_grant(data_dir: Path, master_key: Path | None, username: str, role: str) -> None:
+def admin_grant(data_dir: Path, master_key: KeySource | None, username: str, role: str) -> None:
     """Give USERNAME the ROLE normal, transporter, examiner or admin."""
     check_used(data_dir)
     user = people_of(data_dir, master_key).grant(username, role)
@@ -56,7 +56,7 @@ def admin_material() -> None:
 @click.argument("name")
 @option("--alias", default="", help="Another name under which it is known.")
 @option("--des", default="", help="Description for people.")
-def admin_material_add(data_dir: Path, master_key: Path | None, name: str, alias: str, des: str) -> None:
+def admin_material_add(data_dir: Path, master_key: KeySource | None, name: str, alias: str, des: str) -> None:
     """Add the material NAME; prints its id. A running node knows it at once."""
     check_used(data_dir)
     from node.clock import now_micros
@@ -67,7 +67,7 @@ def admin_material_add(data_dir: Path, master_key: Path | None, name: str, alias
     click.echo(add_material(store, name, alias, des, now_micros))
 
 
-def people_of(data_dir: Path, master_key: Path | None) -> Any:
+def people_of(data_dir: Path, master_key: KeySource | None) -> Any:
     """The rules of users over a data directory, beside or without a running node.
 
     The running node gives the user's actor its new rights on the chain before the actor's next circ.

@@ -67,9 +67,12 @@ def circ_account(**given: Any) -> None:
 @option("--kind", type=click.Choice(KINDS), required=True, help="What happened.")
 @option("--to", default="", help="The receiver's username, for a transfer.")
 @option("--form", default="", help="The form: a JSON object.")
+@option("--private", is_flag=True, help="The form holds personal data: never publish it, forget it when asked to.")
 @option("--rpc", help="URL of a JSON-RPC endpoint of the chain, to look up who a transfer's receiver is.")
 @_partner_options
-def circ_create(goods_ids: tuple[int, ...], kind: str, to: str, form: str, rpc: str | None, **given: Any) -> None:
+def circ_create(
+    goods_ids: tuple[int, ...], kind: str, to: str, form: str, private: bool, rpc: str | None, **given: Any
+) -> None:
     """Record a circ of each GOODS_ID, all or none, signed here.
 
     What the node gives to sign is checked against what was asked for; of a transfer, who the receiver's number stands
@@ -80,7 +83,7 @@ def circ_create(goods_ids: tuple[int, ...], kind: str, to: str, form: str, rpc: 
     from node.flow.signing import Wanted
 
     goods = tuple(limits.goods_ids("GOODS_ID", goods_ids))
-    wanted = Wanted(goods, CircType[kind.upper()], to, limits.form("--form", form.encode()))
+    wanted = Wanted(goods, CircType[kind.upper()], to, limits.form("--form", form.encode()), private)
     if bool(to) != (wanted.circ_type is CircType.TRANSFER):
         raise SetupError("--to: want the receiver's username for a transfer, and nothing for any other kind")
     by = _signatory(given)

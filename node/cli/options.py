@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import shlex
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from node.config import Config
+from node.config import Config, GivenKey, KeyCommand
 from node.errors import SetupError
 
 EXIT_DIFFERENCES = 1
 EXIT_COULD_NOT_CHECK = 2
+
+T = TypeVar("T")
 
 NODE = "HOST:PORT of the node's gRPC."
 RPC = "URL of a JSON-RPC endpoint of the chain; the embedded chain's is http://HOST:PORT/rpc of the node's HTTP."
@@ -63,11 +68,61 @@ DATA_DIR = option(
     show_default=True,
     help="Where the node keeps everything; made at first start.",
 )
-MASTER_KEY = option(
+
+
+class KeyPlace(click.ParamType[Any]):
+    """The path of the master key's file; in the environment the key itself may stand instead."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A Path, or a GivenKey."""
+        if not isinstance(value, str):
+            return value
+        if not _KEY.fullmatch(value.strip()):
+            return Path(value)
+        if param is None or ctx is None or ctx.get_parameter_source(str(param.name)) is not ParameterSource.ENVIRONMENT:
+            self.fail("a key on a command line is seen by everybody on the machine: set it as VTRACE_MASTER_KEY")
+        return GivenKey(value)
+
+
+_KEY = re.compile(r"[0-9a-fA-F]{64}|[A-Za-z0-9+/_-]{43}=")
+_KEY_FILE = option(
     "--master-key",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File with the master key (64 hex digits, mode 0600). Default: DIR/master.key, made at first start.",
+    type=KeyPlace(),
+    help="File with the master key (64 hex digits or base64, mode 0600); in the environment also the key itself. "
+    "Default: DIR/master.key, made at first start.",
 )
+_KEY_COMMAND = option(
+    "--master-key-command",
+    help="Command that prints the master key instead: of a keyring, a cloud's KMS, systemd-creds. It has 30 s.",
+)
+
+
+def MASTER_KEY(command: Callable[..., T]) -> Callable[..., T]:
+    """Both options of the master key; the command gets them as one ``master_key``."""
+
+    @functools.wraps(command)
+    def called(*args: Any, master_key: Any, master_key_command: str | None, **others: Any) -> T:
+        if master_key_command is not None:
+            if master_key is not None:
+                raise click.UsageError("--master-key and --master-key-command: want one of them")
+            master_key = KeyCommand(_words(master_key_command))
+        return command(*args, master_key=master_key, **others)
+
+    with_options: Callable[..., T] = _KEY_FILE(_KEY_COMMAND(called))
+    return with_options
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """A command with its arguments, quoted as for a shell; no shell runs it."""
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as fault:
+        raise click.UsageError(f"--master-key-command: {fault}") from fault
+    if not words:
+        raise click.UsageError("--master-key-command: empty, want a command such as 'pass show vtrace/master-key'")
+    return words
 
 
 def check_used(data_dir: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from node.cli.options import DATA_DIR, EXIT_COULD_NOT_CHECK, EXIT_DIFFERENCES, MASTER_KEY, option
-from node.config import EMBEDDED, Config, is_base_url
+from node.config import EMBEDDED, Config, KeySource, is_base_url
 from node.errors import SetupError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def reindex(
     exports: tuple[Path, ...],
     ipfs: str,
     files_url: str | None,
-    master_key: Path | None,
+    master_key: KeySource | None,
     signer_key: tuple[Path, ...],
     check: bool,
 ) -> None:

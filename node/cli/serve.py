@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 import click
 
 from node.cli.options import DATA_DIR, MASTER_KEY, Gwei, Size, option
-from node.config import BACKLOG_MAX, BUMP_AFTER_SECONDS, EMBEDDED, SQLITE, Config
+from node.config import BACKLOG_MAX, BUMP_AFTER_SECONDS, EMBEDDED, SQLITE, Config, KeySource
 from node.errors import SetupError
 
 WAKE_SECONDS = 1.0
@@ -44,6 +45,12 @@ WAKE_SECONDS = 1.0
     is_flag=True,
     help="Put the salt and form of every circ, earlier ones too, into the store of files under the CID that the chain "
     "knows. What was published is public and can't be taken back.",
+)
+@option(
+    "--webhooks-local",
+    is_flag=True,
+    help="Let webhooks go to http and to private addresses too. For development: any boss can then have the node call "
+    "what only the node can reach.",
 )
 @option("--db", type=click.Choice([SQLITE]), default=SQLITE, show_default=True, help="What holds the index.")
 @option(
@@ -86,6 +93,19 @@ WAKE_SECONDS = 1.0
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of models, NAME/VERSION/ each, beside those that come with the node.",
 )
+@option(
+    "--trusted-proxies",
+    type=int,
+    default=0,
+    show_default=True,
+    help="How many proxies stand in front of the node, one behind the other, each adding to X-Forwarded-For who called "
+    "it: so callers are told apart by their own addresses. With 0 the header counts for nothing.",
+)
+@option(
+    "--scan-place-header",
+    help="Header in which the proxy in front of the node writes where a reader is, such as a country's code "
+    "(CF-IPCountry), in place of whatever readers send. Scans are then counted by place too. Default: none.",
+)
 def serve(
     data_dir: Path,
     grpc: str,
@@ -96,9 +116,10 @@ def serve(
     public_url: str | None,
     public_rpc: str | None,
     publish_forms: bool,
+    webhooks_local: bool,
     db: str,
     confirmations: int | None,
-    master_key: Path | None,
+    master_key: KeySource | None,
     signer_key: tuple[Path, ...],
     signers: int | None,
     signer: str | None,
@@ -106,6 +127,8 @@ def serve(
     max_fee: int | None,
     backlog_max: int,
     models: Path | None,
+    trusted_proxies: int,
+    scan_place_header: str | None,
 ) -> None:
     """Run a node until SIGTERM or SIGINT.
 
@@ -134,6 +157,9 @@ def serve(
         public_url=public_url,
         public_rpc=public_rpc,
         publish_forms=publish_forms,
+        trusted_proxies=trusted_proxies,
+        scan_place_header=scan_place_header,
+        webhooks_local=webhooks_local,
     )
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -144,6 +170,9 @@ def serve(
         return
     try:
         ready = node.start()
+        # What is there now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         line = {
             "event": "ready",
             "grpc": ready.grpc,

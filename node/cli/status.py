@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from node.cli.options import DATA_DIR, MASTER_KEY, check_used, option
-from node.config import Config
+from node.config import Config, KeySource
 
 if TYPE_CHECKING:
     from node.flow.state import State
@@ -22,7 +22,7 @@ WEI_PER_ETHER = 10**18
 @DATA_DIR
 @MASTER_KEY
 @option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
-def status(data_dir: Path, master_key: Path | None, as_json: bool) -> None:
+def status(data_dir: Path, master_key: KeySource | None, as_json: bool) -> None:
     """Tell how far a node has come with anchoring: what waits, each signer, the chain, forks and troubles.
 
     Reads the data directory alone, on the node's own machine, beside the running node or without it.
@@ -75,6 +75,13 @@ def _lines(state: State, running: bool) -> list[str]:
         if lane.trouble:
             lines.append(f"  trouble: {lane.trouble}")
     lines += [f"trouble, {each.where}, for {each.seconds:.0f} s: {each.message}" for each in state.troubles]
+    if state.scan_notices:
+        lines.append(
+            f"scans: {state.scan_notices} goods are scanned unlike their batch (ListScanAlerts), "
+            f"{state.scan_hints} of their pages say so"
+        )
+    for hook in state.webhooks:
+        lines.append(f"webhook {hook.id} of org {hook.org_id} is {hook.state}: {hook.url}: {hook.last_error}")
     if state.last_error is not None:
         lines.append(f"last error, {state.last_error.seconds:.0f} s ago: {state.last_error.message}")
     return lines

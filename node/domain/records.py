@@ -5,7 +5,7 @@ Times are microseconds since 1970 (UTC); ids are those of the index, an actor's 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from node.domain.model import CircStatus, CircType, Rights
@@ -14,23 +14,37 @@ from node.domain.roles import Role
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person with a login. ``resident_id`` is shown masked; the whole number is only kept sealed."""
+    """Somebody with a login. What tells who it is stands in Personal."""
 
     id: int
     username: str
     nickname: str
-    phone: str
-    email: str
     avatar: str
     role: Role
     password_hash: str
     token_epoch: int
     deleted: bool
-    realname: str
-    resident_id: str
     org_id: int | None
     role_before: Role | None
     created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """What tells who a user is; empty where it is not known. Kept sealed, so it never stands in a traceback."""
+
+    phone: str = field(repr=False)
+    email: str = field(repr=False)
+    realname: str = field(repr=False)
+    resident_id: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """The legal representative of an org; empty where it is not known. Kept sealed."""
+
+    name: str = field(repr=False)
+    phone: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +54,6 @@ class Org:
     id: int
     name: str
     code: str
-    legal_name: str
-    legal_phone: str
     info: bytes
     owner: str
 
@@ -99,7 +111,8 @@ class Actor:
 class CircRecord:
     """One circ of one goods, as it is answered. A failed circ has no ``times``, and the ``reason`` why.
 
-    ``recorded_at`` is when the node took it, before any block held it.
+    ``recorded_at`` is when the node took it, before any block held it. A ``private`` form is never published; once it
+    is ``erased``, salt and form are empty.
     """
 
     id: int
@@ -115,6 +128,8 @@ class CircRecord:
     status: CircStatus
     recorded_at: int
     reason: str = ""
+    private: bool = False
+    erased: bool = False
 
 
 class TxKind(StrEnum):

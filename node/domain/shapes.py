@@ -114,5 +114,10 @@ def moment(field: str, value: Any, reason: Reason) -> Any:
     return value
 
 
+def flag(_: str, value: bool, __: Reason) -> bool:
+    """Yes or no, which is all that it can be."""
+    return value
+
+
 def _refused(field: str, value: str, want: str, reason: Reason, hidden: bool) -> VTraceError:
     return invalid(field, f"{len(value)} characters" if hidden else value, want, reason)

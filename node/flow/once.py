@@ -16,7 +16,7 @@ from node.clock import Clock
 from node.domain.records import User
 from node.errors import Reason, VTraceError
 from node.flow.callers import fresh
-from node.store import answers, keys
+from node.store import answers, keys, sealed
 from node.store.answers import KeptAnswer
 from node.store.db import Store
 from node.store.seal import Seal
@@ -95,11 +95,11 @@ class Once:
     def _keep(self, call: KeyedCall, digest: bytes, answer: bytes) -> None:
         now = self._clock()
         # A batch answers each goods' trans_id, nearly all of it the same text again.
-        sealed = self._seal.close(_row(call), zlib.compress(answer, 1))
-        number = answers.add(call.scope, call.key, KeptAnswer(call.rpc, digest, sealed, now))
+        closed = self._seal.close(_row(call), zlib.compress(answer, 1))
+        number = answers.add(call.scope, call.key, KeptAnswer(call.rpc, digest, closed, now))
         if number % SWEEP_EVERY == 0:
             answers.forget_older(now - KEPT_MICROS, SWEEP_ROWS)
 
 
 def _row(call: KeyedCall) -> str:
-    return f"answer {call.scope} {call.key}"
+    return sealed.answer(call.scope, call.key)

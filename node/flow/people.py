@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import secrets
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from argon2 import PasswordHasher
-from argon2.exceptions import HashingError, InvalidHashError, VerificationError
 from stdnum.cn import ric, uscc
 from stdnum.exceptions import ValidationError
 
 from node.clock import Clock
 from node.domain import limits
-from node.domain.records import Org, User
+from node.domain.access import hold_owner, hold_self
+from node.domain.records import Contact, Org, Personal, User
 from node.domain.roles import Role, has
 from node.errors import Reason, VTraceError, denied, invalid, not_found
 from node.flow.callers import fresh
-from node.store import people
+from node.flow.login import Login
+from node.flow.passwords import Passwords
+from node.store import people, personal, sealed
 from node.store.db import Store
 from node.store.seal import Seal
 
-HASHES_AT_ONCE = 2
-"""argon2id takes 64 MiB and a processor each; more at once would only take both from the partners' records."""
 GRANTABLE = (Role.NORMAL, Role.TRANSPORTER, Role.EXAMINER, Role.ADMIN)
 
 
@@ -79,42 +77,42 @@ class People:
         self._seal = seal
         self._clock = clock
         self._submitted = submitted
-        self._hasher = PasswordHasher()
-        self._hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
-        # Checked against when there is no such user, so that both cases take the same time.
-        self._nobody_hash = self._hasher.hash(secrets.token_hex(16))
+        self._passwords = Passwords()
+        self.login = Login(store, seal, clock, self._passwords)
 
     def newcomer(self, phone: str, nickname: str, password: str) -> Newcomer:
         """Check who wants to register. Hashing the password takes long: never inside ``write()``."""
         limits.phone("phone", phone)
         limits.name("nickname", nickname, Reason.PARAMS_ERR)
-        return Newcomer(phone, nickname, self._hash(limits.password("passwd", password)))
+        return Newcomer(phone, nickname, self._passwords.new("passwd", password, (phone, nickname)))
 
     def register(self, newcomer: Newcomer, role: Role = Role.NORMAL) -> User:
         """A new user, ``normal`` unless an operator of the node says otherwise."""
         with self._store.write():
-            if people.user_with_phone(newcomer.phone) is not None:
+            if personal.user_with_phone(self._seal, newcomer.phone) is not None:
                 raise _duplicate("phone: a user with this number exists", field="phone")
-            return people.add_user(
+            user = people.add_user(
                 username=f"u{secrets.token_hex(8)}",
                 nickname=newcomer.nickname,
-                phone=newcomer.phone,
                 role=role,
                 password_hash=newcomer.password_hash,
                 now=self._clock(),
             )
+            personal.add(self._seal, user.id, newcomer.phone)
+            return user
 
-    def log_in(self, phone: str, password: str) -> User:
-        """The user with this phone and password; nothing tells which of the two was wrong."""
-        user = people.user_with_phone(phone)
-        known = self._matches(user.password_hash if user else self._nobody_hash, password)
-        if user is None or not known:
-            raise VTraceError(Reason.PASSWD_ERR, "phone or password is wrong")
-        if self._hasher.check_needs_rehash(user.password_hash):
-            rehashed = self._hash(password)
-            with self._store.write():
-                return people.change_user(user.id, password_hash=rehashed)
-        return user
+    def scope(self, newcomer: Newcomer) -> str:
+        """Whose the idempotency keys of somebody are who has no user yet."""
+        return sealed.phone_scope(self._seal, newcomer.phone)
+
+    def personal(self, users: Sequence[User]) -> list[Personal]:
+        """What tells who these users are, for those who may see it."""
+        found = personal.of(self._seal, [user.id for user in users])
+        return [found[user.id] for user in users]
+
+    def contact(self, org: Org) -> Contact:
+        """An org's legal representative, for those who may see it."""
+        return personal.contact(self._seal, org.id)
 
     def called(self, field: str, username: str) -> User:
         """The user with this username, who is not deleted."""
@@ -128,16 +126,14 @@ class People:
         limits.name("realname", realname, Reason.PARAMS_ERR)
         number = resident_id.strip().upper()
         if not _is_resident_id(number):
-            raise _hidden("idcard", "an 18-digit resident id with a valid check digit (GB 11643)")
+            want = "an 18-digit resident id with a valid check digit (GB 11643)"
+            raise invalid("idcard", number, want, Reason.PARAMS_ERR)
         with self._store.write():
             user = fresh(caller)
-            if user.realname:
+            if personal.is_verified(user.id):
                 raise _duplicate("the identity of this user is verified already")
-            changes: dict[str, object] = {
-                "realname": realname,
-                "resident_id_sealed": self._seal.close(f"resident id {user.id}", number.encode()),
-                "resident_id_masked": f"{number[:2]}{'*' * 14}{number[-2:]}",
-            }
+            personal.change(self._seal, user.id, realname=realname, resident_id=number)
+            changes: dict[str, object] = {}
             if user.role is Role.NORMAL:
                 changes["role"] = Role.TRANSPORTER.value
             if user.role_before is Role.NORMAL:
@@ -163,12 +159,11 @@ class People:
             org = people.add_org(
                 name=name,
                 code=number,
-                legal_name=legal_name,
-                legal_phone=legal_phone,
                 info=info,
                 owner_id=user.id,
                 now=self._clock(),
             )
+            personal.keep_contact(self._seal, org.id, legal_name, legal_phone)
             self._join(user, org.id, Role.BOSS)
         self._submitted()
         return org
@@ -179,8 +174,7 @@ class People:
         org = people.org(org_id)
         if org is None:
             raise not_found(Reason.ORG_NOT_EXIST, "org_id", org_id)
-        if org.owner != caller.username:
-            raise denied(f"org {org_id} belongs to another boss", org_id=org_id)
+        hold_owner(caller, org)
         return org
 
     def add_member(self, caller: User, org_id: int, username: str) -> None:
@@ -224,36 +218,41 @@ class People:
     def change_org(self, caller: User, org_id: int, change: OrgChange) -> Org:
         """Change the caller's org."""
         columns: dict[str, object] = {}
+        name = phone = None
         if change.name is not None:
             columns["name"] = limits.name("org_name", change.name, Reason.PARAMS_ERR, limits.LONG_NAME_LENGTH_MAX)
         if change.legal_name is not None:
-            columns["legal_name"] = limits.name("legal_person_name", change.legal_name, Reason.PARAMS_ERR)
+            name = limits.name("legal_person_name", change.legal_name, Reason.PARAMS_ERR)
         if change.legal_phone is not None:
-            columns["legal_phone"] = limits.office_phone("legal_person_phone", change.legal_phone)
+            phone = limits.office_phone("legal_person_phone", change.legal_phone)
         if change.info is not None:
             columns["info"] = limits.text("org_info", change.info, Reason.PARAMS_ERR)
         with self._store.write():
-            self.own_org(fresh(caller), org_id)
+            org = self.own_org(fresh(caller), org_id)
             if columns:
                 people.change_org(org_id, **columns)
+            if name is not None or phone is not None:
+                known = self.contact(org)
+                name, phone = (known.name if name is None else name, known.phone if phone is None else phone)
+                personal.keep_contact(self._seal, org_id, name, phone)
             return self.own_org(caller, org_id)
 
-    def change_user(self, caller: User, username: str, change: UserChange) -> User:
-        """Change oneself; an admin changes anyone, roles too."""
+    def change_user(self, caller: User, username: str, change: UserChange, address: str) -> User:
+        """Change oneself; an admin changes anyone, roles too. ``address`` is where the call comes from."""
         columns: dict[str, object] = {}
         if change.nickname is not None:
             columns["nickname"] = limits.name("nickname", change.nickname, Reason.PARAMS_ERR)
         if change.email is not None:
-            columns["email"] = limits.email("email", change.email)
+            limits.email("email", change.email)
         if change.avatar is not None:
             columns["avatar"] = limits.avatar("avatar", change.avatar)
         is_self = username in ("", caller.username)
         if change.password is not None:
-            if is_self and not self._matches(caller.password_hash, change.current_password or ""):
-                raise VTraceError(
-                    Reason.PASSWD_ERR, "current_password is wrong", metadata={"field": "current_password"}
-                )
-            columns["password_hash"] = self._hash(limits.password("password", change.password))
+            if is_self:
+                self.login.confirm(caller, change.current_password or "", address)
+            columns["password_hash"] = self._passwords.new(
+                "password", change.password, self._known_of(caller, username, change)
+            )
         with self._store.write():
             user = self._subject(caller, username)
             if change.role is not None and change.role != user.role.value:
@@ -261,8 +260,11 @@ class People:
                     raise denied("only an admin may change roles", role=change.role)
                 columns |= _granted(user, change.role)
             changed = self._changed(user, columns)
+            personal.change(self._seal, user.id, email=change.email)
             if change.password is not None:
                 people.revoke_tokens(user.id)
+            elif change.role is not None:
+                _end_tokens(user, changed)
         self._submitted()
         return changed
 
@@ -271,6 +273,7 @@ class People:
         with self._store.write():
             user = self.called("USERNAME", username)
             changed = self._changed(user, _granted(user, role))
+            _end_tokens(user, changed)
         self._submitted()
         return changed
 
@@ -279,17 +282,21 @@ class People:
         with self._store.write():
             user = self._subject(caller, username)
             people.revoke_tokens(user.id)
+            personal.release_phone(user.id)
             self._changed(user, {"deleted": True})
         self._submitted()
 
     def _subject(self, caller: User, username: str) -> User:
         """The user that a call is about: the caller itself, or for an admin anyone (inside ``write()``)."""
         caller = fresh(caller)
-        if username in ("", caller.username):
-            return caller
-        if not has(caller.role, Role.ADMIN):
-            raise denied("only an admin may do this to another user", username=username)
-        return self.called("username", username)
+        hold_self(caller, username, Role.ADMIN)
+        return caller if username in ("", caller.username) else self.called("username", username)
+
+    def _known_of(self, caller: User, username: str, change: UserChange) -> tuple[str, ...]:
+        """What others know of a user: nothing that a password should be made of."""
+        user = caller if username in ("", caller.username) else self.called("username", username)
+        (known,) = self.personal([user])
+        return known.phone, known.email, user.username, user.nickname, change.email or "", change.nickname or ""
 
     def _join(self, user: User, org_id: int, role: Role) -> None:
         joined = user.role if has(user.role, role) else role
@@ -302,21 +309,14 @@ class People:
         self._role_changed(changed)
         return changed
 
-    def _hash(self, password: str) -> str:
-        try:
-            with self._hashing:
-                return self._hasher.hash(password)
-        except HashingError as fault:
-            raise VTraceError(Reason.PASSWD_HASH_FAILED, "the password could not be stored") from fault
 
-    def _matches(self, password_hash: str, password: str) -> bool:
-        if len(password) > limits.PASSWORD_LENGTH_MAX:
-            password = ""
-        try:
-            with self._hashing:
-                return self._hasher.verify(password_hash, password)
-        except (VerificationError, InvalidHashError):
-            return False
+def _end_tokens(before: User, after: User) -> None:
+    """Whoever is given a role that lacks something of the one before logs in anew.
+
+    No token holds a role, so what a role allows ends at once anyhow, also when an org lets a member go.
+    """
+    if not has(after.role, before.role):
+        people.revoke_tokens(before.id)
 
 
 def _is_resident_id(number: str) -> bool:
@@ -354,8 +354,3 @@ def _granted(user: User, role: str) -> dict[str, object]:
 
 def _duplicate(message: str, **metadata: object) -> VTraceError:
     return VTraceError(Reason.ENTRY_DUPLICATE, message, metadata=metadata)
-
-
-def _hidden(field: str, want: str) -> VTraceError:
-    """As ``invalid``, for a value that must not stand in an error."""
-    return invalid(field, "the given value", want, Reason.PARAMS_ERR)

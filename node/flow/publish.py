@@ -1,4 +1,4 @@
-"""Publishing forms: ``salt ‖ form`` of every circ as a raw block in the store of files.
+"""Publishing forms: ``salt ‖ form`` of every circ that is not private as a raw block in the store of files.
 
 The block's CID (CIDv1, raw, sha2-256) has the circ's formDigest as its digest, so whoever has the chain finds the form.
 Recording knows nothing of it: what is not published yet is looked up in the index, block by block, whenever the store

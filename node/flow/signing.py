@@ -36,6 +36,7 @@ class Wanted:
     circ_type: CircType
     to: str
     form: bytes
+    private: bool = False
 
 
 def check_place(place: Place, chain_id: int | None, address: str | None) -> None:

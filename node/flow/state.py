@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from node.clock import Clock
 from node.domain.records import UNFINISHED, UNMINED, LaneState
-from node.store import outbox, progress
+from node.domain.webhooks import Webhook
+from node.store import outbox, progress, scans, webhooks
 from node.store.db import Store
 
 TROUBLE = "trouble."
@@ -26,7 +27,8 @@ class State:
     """``backlog`` counts transactions that no block holds, ``unfinished`` those that are not final.
 
     ``head`` and ``confirmed`` are heights of the chain, None before the first look; ``seen_seconds`` is how long ago
-    the chain last had news. ``troubles`` are those of now, ``last_error`` may be over.
+    the chain last had news. ``troubles`` are those of now, ``last_error`` may be over. ``scan_notices`` counts goods
+    that are scanned unlike their batch, ``scan_hints`` those of them whose pages say so.
     """
 
     backlog: int
@@ -39,6 +41,10 @@ class State:
     forks: int
     troubles: tuple[Trouble, ...]
     last_error: Trouble | None
+    scan_notices: int
+    scan_hints: int
+    webhooks: tuple[Webhook, ...] = ()
+    """Those that fail or are disabled."""
 
 
 def state_of(store: Store, clock: Clock) -> State:
@@ -59,6 +65,7 @@ def state_of(store: Store, clock: Clock) -> State:
             if name.startswith(TROUBLE) and message
         ]
         last = noted.get("last_error")
+        notices, hints = scans.totals()
         return State(
             backlog=outbox.count(UNMINED),
             unfinished=outbox.count(UNFINISHED),
@@ -70,4 +77,7 @@ def state_of(store: Store, clock: Clock) -> State:
             forks=height("forks") or 0,
             troubles=tuple(troubles),
             last_error=None if last is None else Trouble("", last[0], ago(last[1])),
+            scan_notices=notices,
+            scan_hints=hints,
+            webhooks=tuple(webhooks.failing()),
         )

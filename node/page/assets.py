@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from pathlib import Path
 
 from starlette.requests import Request
@@ -12,6 +13,13 @@ from starlette.responses import Response
 FOLDER = Path(__file__).parent / "static"
 FOR_EVER = "public, max-age=31536000, immutable"
 TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+
+_NO_GZIP = re.compile(r"(?:gzip|\*)\s*;\s*q=0(?:\.0*)?\s*(?:,|$)", re.ASCII | re.IGNORECASE)
+
+
+def takes_gzip(accept_encoding: str) -> bool:
+    """Whether a client says that it takes an answer packed by gzip."""
+    return "gzip" in accept_encoding.lower() and _NO_GZIP.search(accept_encoding) is None
 
 
 class Assets:
@@ -33,7 +41,7 @@ class Assets:
         if self._versions.get(name) != version:
             return Response("not known here\n", 404, headers, "text/plain")
         headers["Cache-Control"] = FOR_EVER
-        packed = "gzip" in request.headers.get("accept-encoding", "")
+        packed = takes_gzip(request.headers.get("accept-encoding", ""))
         if packed:
             headers["Content-Encoding"] = "gzip"
         content = (self._packed if packed else self._files)[name]

@@ -63,6 +63,7 @@ class Entry:
     to: Who | None
     when: When
     pending: bool
+    forgotten: bool
     fields: Tree | None
     files: tuple[File, ...]
     more_files: str
@@ -71,7 +72,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The whole page. ``data`` is what the script checks it by, as JSON that can stand within a script element."""
+    """The whole page. ``is_hinted`` says that the goods are scanned unusually often; ``data`` is what the script checks
+    the page by, as JSON that can stand within a script element."""
 
     title: str
     trademark: str
@@ -81,6 +83,7 @@ class Page:
     facts: tuple[tuple[str, str], ...]
     holder: Who | None
     waiting_holder: str
+    is_hinted: bool
     about: Tree | None
     entries: tuple[Entry, ...]
     omitted: str

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from node.config import host_and_port
 from node.errors import SetupError
 from node.flow.files import Files
+from node.flow.watch import WATCHERS_MAX
 from node.page import docs, events
 from node.page.codes import CodeEndpoint
 from node.page.digital_link import METHODS, DigitalLinkEndpoint
@@ -23,7 +24,8 @@ from node.page.rpc import RpcEndpoint
 from node.page.trace import TraceEndpoint
 
 RPC_PATH = "/rpc"
-CONNECTIONS_MAX = 512
+CONNECTIONS_MAX = 512 + WATCHERS_MAX
+UNREAD_MILLIS_MAX = 60_000
 KEEP_ALIVE_SECONDS = 15
 STOP_SECONDS = 3
 
@@ -52,6 +54,9 @@ class Site:
             raise SetupError(f"--http {address}: {fault.strerror}; is another node running?") from fault
         # Connections inherit it. Without it an answer's body waits for the reader's acknowledgement of its head, 40 ms.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # A reader that is cut off because it takes nothing would else keep its connection for as long as it likes.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MILLIS_MAX)
         self.port = int(self._socket.getsockname()[1])
         routes: list[BaseRoute] = [
             Route("/ipfs/{cid:path}", FileEndpoint(files).answer, methods=["GET", "HEAD"]),
@@ -75,6 +80,8 @@ class Site:
             log_config=None,
             access_log=False,
             server_header=False,
+            # uvicorn would believe any X-Forwarded-For that comes from this machine; node/domain/addresses.py decides.
+            proxy_headers=False,
             limit_concurrency=CONNECTIONS_MAX,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,

@@ -45,6 +45,8 @@ def say(language: str, label: str, **values: object) -> str:
 
 def clean(text: str) -> str:
     """A stranger's text on one line, without what would hide or reorder other text."""
+    if text.isprintable() and "  " not in text:  # as nearly all are: then the two below find nothing
+        return text.strip(" ")
     return _SPACES.sub(" ", _HARMFUL.sub("\ufffd", text)).strip(" ")
 
 
@@ -59,7 +61,7 @@ def moment(language: str, seconds: int) -> str:
 
 def machine_time(seconds: int) -> str:
     """Seconds since 1970 as RFC 3339, for the datetime of a time element."""
-    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
 
 
 def moment_of(language: str, rfc3339: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 from collections import OrderedDict
 from functools import partial
@@ -14,8 +15,10 @@ from starlette.responses import Response
 from node.domain.trace import Trace
 from node.errors import IndexUnavailable, VTraceError
 from node.flow.query import Query
-from node.page import text
-from node.page.assets import Assets
+from node.flow.scans import Scans
+from node.page import text as texts
+from node.page.assets import Assets, takes_gzip
+from node.page.counting import Visitors, note
 from node.page.language import language_of
 from node.page.parts import Place
 from node.page.rendering import environment
@@ -28,7 +31,9 @@ RETRY_SECONDS = 5
 GOODS_DIGITS_MAX = 10
 BODIES_KEPT_MAX = 500
 BODY_KEPT_BYTES_MAX = 64 * 1024
-"""Pages that are kept, for as long as nothing in them changes: what is asked for again and again costs its reads."""
+"""Pages that are kept, for as long as nothing in them changes: asked for again they cost their reads alone. They are
+kept packed, but it is their own length that bounds what is kept beside them to tell whether anything changed."""
+GZIP_LEVEL = 4
 
 # Nothing of a page comes from elsewhere, and nothing in it runs but the node's own script. That one asks whichever
 # JSON-RPC endpoint its reader names, and shows the pictures whose bytes it has checked (blob:).
@@ -42,7 +47,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-cache",
-    "Vary": "Accept-Language",
+    "Vary": "Accept-Encoding, Accept-Language",
 }
 
 log = logging.getLogger(__name__)
@@ -51,8 +56,10 @@ log = logging.getLogger(__name__)
 class TraceEndpoint:
     """Shows goods to whoever has their number."""
 
-    def __init__(self, query: Query, times: BlockTimes, place: Place) -> None:
+    def __init__(self, query: Query, scans: Scans, visitors: Visitors, times: BlockTimes, place: Place) -> None:
         self._query = query
+        self._scans = scans
+        self._visitors = visitors
         self._times = times
         self._place = place
         self.assets = Assets()
@@ -61,7 +68,7 @@ class TraceEndpoint:
         self._threads = CapacityLimiter(THREADS)
         self._chain_threads = CapacityLimiter(1)
         templates = environment()
-        self._bodies: OrderedDict[tuple[str, int], tuple[tuple[Trace, dict[int, int]], bytes]] = OrderedDict()
+        self._bodies: OrderedDict[tuple[str, int], tuple[tuple[Trace, dict[int, int], bool], bytes]] = OrderedDict()
         self._lock = Lock()
         self._page, self._notice = (templates.get_template(name) for name in ("trace.html", "notice.html"))
 
@@ -78,7 +85,13 @@ class TraceEndpoint:
         except IndexUnavailable as fault:
             log.warning("a page can't be made now: %s", fault)
             return self._refusal(language, 503, "busy_title", "busy")
-        return Response(body, headers=HEADERS | {"Content-Language": language}, media_type="text/html")
+        note(self._scans, self._visitors, request, int(number))
+        headers = HEADERS | {"Content-Language": language}
+        if takes_gzip(request.headers.get("accept-encoding", "")):
+            headers["Content-Encoding"] = "gzip"
+        else:
+            body = await to_thread.run_sync(gzip.decompress, body, limiter=self._threads)
+        return Response(body, headers=headers, media_type="text/html")
 
     async def _body(self, language: str, goods_id: int) -> bytes:
         trace, body = await to_thread.run_sync(self._look, language, goods_id, limiter=self._threads)
@@ -97,16 +110,19 @@ class TraceEndpoint:
         return trace, None if self._times.missing(trace.placed) else self._made(language, trace)
 
     def _made(self, language: str, trace: Trace) -> bytes:
-        key, now = (language, trace.goods.id), (trace, self._times.known(trace.placed))
+        """The page, packed by gzip."""
+        is_hinted = self._scans.is_hinted(trace.goods.id)
+        key, now = (language, trace.goods.id), (trace, self._times.known(trace.placed), is_hinted)
         with self._lock:
             before, body = self._bodies.get(key, (None, b""))
         if before == now:
             return body
-        page = page_of(language, *now, self._place)
-        made: bytes = self._page.render(page=page, place=self._place, **self._common(language)).encode()
+        page = page_of(language, *now[:2], self._place, is_hinted=is_hinted)
+        text = self._page.render(page=page, place=self._place, **self._common(language)).encode()
+        made = gzip.compress(text, GZIP_LEVEL, mtime=0)
         with self._lock:
             self._bodies.pop(key, None)
-            if len(made) <= BODY_KEPT_BYTES_MAX:
+            if len(text) <= BODY_KEPT_BYTES_MAX:
                 self._bodies[key] = now, made
             while len(self._bodies) > BODIES_KEPT_MAX:
                 self._bodies.popitem(last=False)
@@ -115,7 +131,7 @@ class TraceEndpoint:
     def _common(self, language: str) -> dict[str, object]:
         return {
             "language": language,
-            "say": partial(text.say, language),
+            "say": partial(texts.say, language),
             "icon": self.assets.address("icon.svg"),
             "style": self.assets.address("page.css"),
             "script": self.assets.address("check.js"),

@@ -27,17 +27,19 @@ PICTURE_BYTES_MAX = 8 * 1024 * 1024
 _ADDRESS = re.compile(r"(?:ipfs://|/ipfs/)(baf(?:krei|ybei)[a-z2-7]{52})(?![0-9A-Za-z])", re.ASCII)
 
 
-def page_of(language: str, trace: Trace, times: Mapping[int, int], place: Place) -> Page:
+def page_of(language: str, trace: Trace, times: Mapping[int, int], place: Place, *, is_hinted: bool = False) -> Page:
     """``times`` has the seconds since 1970 of the blocks that are known, by the circ's id."""
-    return _Maker(language, trace, times, place).page()
+    return _Maker(language, trace, times, place, is_hinted).page()
 
 
 class _Maker:
-    def __init__(self, language: str, trace: Trace, times: Mapping[int, int], place: Place) -> None:
+    def __init__(self, language: str, trace: Trace, times: Mapping[int, int], place: Place, is_hinted: bool) -> None:
         self._language = language
         self._trace = trace
         self._times = times
         self._place = place
+        self._is_hinted = is_hinted
+        self._known: dict[str, Who] = {}
         self._members = [members_of(circ.form) for circ in trace.circs]
         self._product = _product_of(trace.circs[0], self._members[0]) if trace.circs else None
 
@@ -57,6 +59,7 @@ class _Maker:
             waiting_holder=self._say("waiting_holder", name=self._who(coming).short)
             if coming is not None and coming != holder
             else "",
+            is_hinted=self._is_hinted,
             about=_about(self._language, product.get("description", "")),
             entries=tuple(self._entry(index) for index in range(len(self._trace.circs))),
             omitted=self._say("omitted", count=self._trace.left_out) if self._trace.left_out else "",
@@ -67,6 +70,11 @@ class _Maker:
         return say(self._language, label, **values)
 
     def _who(self, username: str) -> Who:
+        if username not in self._known:
+            self._known[username] = self._named_by(username)
+        return self._known[username]
+
+    def _named_by(self, username: str) -> Who:
         org = clean(self._product["org"]) if self._product else ""
         if org and username == self._trace.circs[0].operator:
             return Who(org, clean(username), own=False)
@@ -144,7 +152,7 @@ class _Maker:
         circ, members = self._trace.circs[index], self._members[index]
         alarm = alarm_of(circ.circ_type, members)
         alarm_label = {Alarm.PASS: "pass", Alarm.FAIL: "failed", Alarm.RECALL: "recall", Alarm.LIFTED: "lifted"}
-        cids = _cids_in(members)
+        cids = _cids_in(circ.form, members)
         is_product = index == 0 and self._product is not None
         return Entry(
             number=index,
@@ -156,6 +164,7 @@ class _Maker:
             to=self._who(circ.to) if circ.to != circ.operator else None,
             when=self._when(circ),
             pending=circ.status is not CircStatus.SUCCESS,
+            forgotten=not circ.salt,
             fields=None if is_product or not members else text.tree(self._language, members),
             files=tuple(self._file(cid) for cid in cids[:FILES_OF_ENTRY_MAX]),
             more_files=self._say("more_files", count=len(cids) - FILES_OF_ENTRY_MAX)
@@ -188,7 +197,8 @@ class _Maker:
         yield self._say("trans_id"), circ.trans_id
         if circ.tx_hash is not None and circ.tx_hash != circ.trans_id:
             yield self._say("tx_hash"), circ.tx_hash
-        yield self._say("digest"), circ.salt.hex()
+        if circ.salt:
+            yield self._say("digest"), circ.salt.hex()
 
     def _data(self) -> str:
         trace = self._trace
@@ -217,6 +227,7 @@ class _Maker:
             "contract": self._place.contract,
             "endpoint": self._place.endpoint,
             "left_out": trace.left_out,
+            "hinted": self._is_hinted,
             "parties": {name: [party.nickname, party.registered] for name, party in trace.parties.items()},
             "files": {cid: [*self._named(cid), record.size] for cid, record in trace.files.items()},
             "circs": circs,
@@ -259,6 +270,8 @@ def _about(language: str, description: str) -> Tree | None:
     return clean(description) or None
 
 
-def _cids_in(members: dict[str, Any] | None) -> list[str]:
+def _cids_in(form: bytes, members: dict[str, Any] | None) -> list[str]:
     """The files that a form names, in the order of its members, each once."""
+    if b"ipfs" not in form and b"\\u" not in form:
+        return []
     return list(dict.fromkeys(match[1] for each in texts_in(members) for match in _ADDRESS.finditer(each)))

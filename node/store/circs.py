@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from peewee import fn
 
 from node.domain.custody import UNHELD, GoodsState
-from node.domain.model import CircStatus, CircType, Rights
+from node.domain.model import Circ, CircStatus, CircType, Rights
 from node.domain.records import Actor, CircRecord
 from node.store import tables as t
+
+_HISTORY = (
+    "SELECT circ.id, circ_type, by_user.username, to_user.username, form, salt, tx_hash, mined_hash, circ_goods.times, "
+    "circ.status, circ.created_at, reason, private, erased_digest IS NOT NULL "
+    "FROM circ_goods JOIN circ ON circ.id = circ_id "
+    'JOIN actor AS by_actor ON by_actor.id = operator_id JOIN "user" AS by_user ON by_user.id = by_actor.user_id '
+    'JOIN actor AS to_actor ON to_actor.id = to_id JOIN "user" AS to_user ON to_user.id = to_actor.user_id '
+    "JOIN outbox ON outbox.id = outbox_id WHERE goods_id = ? ORDER BY circ_id"
+)
 
 
 def next_actor() -> int:
@@ -33,12 +43,17 @@ def add_actor(actor: Actor, key_sealed: bytes, outbox_id: int) -> None:
 
 def actor_of(user_id: int) -> tuple[Actor, bytes] | None:
     """A user's actor and its sealed key, which is empty once the node has none."""
+    return next(iter(actors_of([user_id])), None)
+
+
+def actors_of(user_ids: Sequence[int]) -> list[tuple[Actor, bytes]]:
+    """The actors of users, each with its sealed key; users without one are left out."""
     columns = "id, user_id, account, rights, sovereign_by, key_sealed"
-    row = t.run(f"SELECT {columns} FROM actor WHERE user_id = ?", user_id).fetchone()
-    if row is None:
-        return None
-    actor_id, user, account, rights, sovereign_by, sealed = row
-    return Actor(actor_id, user, account, Rights(rights), sovereign_by is not None), bytes(sealed)
+    rows = t.run(f"SELECT {columns} FROM actor WHERE user_id IN {t.places(len(user_ids))}", *user_ids)
+    return [
+        (Actor(actor_id, user_id, account, Rights(rights), sovereign_by is not None), bytes(sealed))
+        for actor_id, user_id, account, rights, sovereign_by, sealed in rows
+    ]
 
 
 def change_rights(actor_id: int, rights: Rights, outbox_id: int) -> None:
@@ -89,57 +104,61 @@ def set_custody(states: Mapping[int, GoodsState], outbox_id: int | None = None) 
             t.run(f"UPDATE goods SET {columns} WHERE id IN {t.places(len(some))}", holder, times, *last, *some)
 
 
-def add_circ(
-    *,
-    circ_type: CircType,
-    operator: int,
-    to: int,
-    form: bytes,
-    salt: bytes,
-    outbox_id: int,
-    times: Mapping[int, int],
-    now: int,
-) -> int:
-    """A pending circ of the goods in ``times`` (goods id → times before it); answers the circ's id."""
-    ((circ_id,),) = t.run(
-        "INSERT INTO circ (circ_type, operator_id, to_id, form, salt, status, outbox_id, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        *(int(circ_type), operator, to, form, salt, CircStatus.PENDING.value, outbox_id, now),
-    ).fetchall()
-    rows = ((goods_id, circ_id, before) for goods_id, before in times.items())
-    t.run_many("INSERT INTO circ_goods (goods_id, circ_id, times) VALUES (?, ?, ?)", rows)
-    return int(circ_id)
+def move(states: Mapping[int, tuple[GoodsState, int]]) -> None:
+    """Give each goods its own new holder and times, with the transaction that did it last."""
+    t.run_rows(
+        "UPDATE goods SET holder = new.column2, times = new.column3, last_outbox = new.column4 "
+        "FROM (VALUES {rows}) AS new WHERE goods.id = new.column1",
+        [(goods_id, state.holder, state.times, last) for goods_id, (state, last) in states.items()],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NewCirc:
+    """A circ to be stored; ``times`` has the times of its goods before it."""
+
+    circ_type: CircType
+    operator: int
+    to: int
+    form: bytes
+    salt: bytes
+    outbox_id: int
+    times: Mapping[int, int]
+    private: bool = False
+
+    @classmethod
+    def of(
+        cls, circ: Circ, form: bytes, salt: bytes, outbox_id: int, times: Mapping[int, int], private: bool
+    ) -> NewCirc:
+        """A circ as it was signed, with what the chain does not have of it."""
+        return cls(circ.circ_type, circ.operator, circ.to, form, salt, outbox_id, times, private)
+
+
+def add(new: Sequence[NewCirc], now: int) -> list[int]:
+    """Store pending circs; answers their ids."""
+    status = CircStatus.PENDING.value
+    ids = dict(
+        t.run_rows(
+            "INSERT INTO circ (circ_type, operator_id, to_id, form, salt, status, outbox_id, created_at, private) "
+            "VALUES {rows} RETURNING outbox_id, id",
+            [
+                (
+                    *(int(each.circ_type), each.operator, each.to, each.form, each.salt),
+                    *(status, each.outbox_id, now, each.private or None),
+                )
+                for each in new
+            ],
+        )
+    )
+    t.run_rows(
+        "INSERT INTO circ_goods (goods_id, circ_id, times) VALUES {rows}",
+        [(goods_id, ids[each.outbox_id], before) for each in new for goods_id, before in each.times.items()],
+    )
+    return [int(ids[each.outbox_id]) for each in new]
 
 
 def history(goods_id: int) -> list[CircRecord]:
     """Every circ of one goods, oldest first."""
-    by, receiver, received = t.User.alias(), t.Actor.alias(), t.User.alias()
-    rows = (
-        t.CircGoods.select(
-            t.Circ.id,
-            t.Circ.circ_type,
-            by.username,
-            received.username,
-            t.Circ.form,
-            t.Circ.salt,
-            t.Outbox.tx_hash,
-            t.Outbox.mined_hash,
-            t.CircGoods.times,
-            t.Circ.status,
-            t.Circ.created_at,
-            t.Circ.reason,
-        )
-        .join(t.Circ, on=t.CircGoods.circ_id == t.Circ.id)
-        .join(t.Actor, on=t.Circ.operator == t.Actor.id)
-        .join(by, on=t.Actor.user == by.id)
-        .switch(t.Circ)
-        .join(receiver, on=t.Circ.to == receiver.id)
-        .join(received, on=receiver.user == received.id)
-        .switch(t.Circ)
-        .join(t.Outbox)
-        .where(t.CircGoods.goods_id == goods_id)
-        .order_by(t.CircGoods.circ_id)
-    )
     return [
         CircRecord(
             id=circ_id,
@@ -148,17 +167,21 @@ def history(goods_id: int) -> list[CircRecord]:
             operator=operator,
             to=to,
             form=bytes(form),
-            salt=bytes(salt),
+            salt=b"" if erased else bytes(salt),
             trans_id=trans_id,
             tx_hash=mined_hash,
             times=times,
             status=CircStatus(status),
             recorded_at=recorded_at,
             reason=reason or "",
+            private=bool(private),
+            erased=bool(erased),
         )
         for (
             *(circ_id, circ_type, operator, to, form, salt, trans_id, mined_hash, times, status, recorded_at, reason),
-        ) in t.tuples(rows)
+            private,
+            erased,
+        ) in t.run(_HISTORY, goods_id)
     ]
 
 
@@ -168,12 +191,11 @@ def succeed(outbox_ids: Sequence[int]) -> None:
     A circ that had failed was taken after all if a deep fork took out what made the contract refuse it.
     """
     for some in t.cut(outbox_ids):
-        of_these = t.Circ.outbox.in_(some)
-        revived = t.Circ.select(t.Circ.id).where(of_these, t.Circ.status == CircStatus.FAILED.value)
-        ids = [circ_id for (circ_id,) in t.tuples(revived)]
-        t.Circ.update(status=CircStatus.SUCCESS.value, reason=None).where(
-            of_these, t.Circ.status != CircStatus.SUCCESS.value
-        ).execute()
+        of_these = f"outbox_id IN {t.places(len(some))} AND status"
+        revived = t.run(f"SELECT id FROM circ WHERE {of_these} = ?", *some, CircStatus.FAILED.value)
+        ids = [int(circ_id) for (circ_id,) in revived.fetchall()]
+        done = CircStatus.SUCCESS.value
+        t.run(f"UPDATE circ SET status = ?, reason = NULL WHERE {of_these} <> ?", done, *some, done)
         if ids:
             _number_again(sorted({goods_id for circ_id in ids for goods_id in _goods_of(circ_id)}))
 
@@ -210,10 +232,12 @@ def fail(outbox_id: int, reason: str) -> list[int]:
                 seen.add(later)
                 heapq.heappush(waiting, later)
     stood = f"it stood on a circ that the chain refused: {cause.outbox.tx_hash}"
+    t.Circ.update(status=CircStatus.FAILED.value, reason=reason).where(t.Circ.id == cause.id).execute()
     for some in t.cut(failed):
-        t.Circ.update(status=CircStatus.FAILED.value, reason=stood).where(t.Circ.id.in_(some)).execute()
+        t.Circ.update(status=CircStatus.FAILED.value, reason=stood).where(
+            t.Circ.id.in_(some), t.Circ.id != cause.id
+        ).execute()
         t.CircGoods.update(times=None).where(t.CircGoods.circ_id.in_(some)).execute()
-    t.Circ.update(reason=reason).where(t.Circ.id == cause.id).execute()
     for some in t.cut(sorted(touched)):
         set_custody(_replayed(some))
     return failed

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, Any, TypeVar
 
 import peewee
 from playhouse.migrations import Runner
 
 from node.errors import IndexUnavailable, SetupError
 from node.store import tables
-from node.store.group import Group, Share
+from node.store.group import Group, OfAll, Share
 from node.store.tables import Setting
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -30,6 +31,8 @@ PRAGMAS = {
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 
 class Store:
     """One open index. Reads run anywhere; writes run one at a time inside ``write()``, or ``together``.
@@ -41,6 +44,7 @@ class Store:
         if tables.database.obj is not None:
             raise AssertionError("this process has an index open already")
         self._path = path
+        self._held: IO[str] | None = None
         self._write_lock = threading.RLock()
         self._group = Group(self._write_lock, self._write_all)
         self._database = peewee.SqliteDatabase(
@@ -71,29 +75,40 @@ class Store:
         with self._write_lock, _available(), self._database.atomic():
             yield
 
-    def together(self, work: Callable[[], T]) -> T:
+    def together(self, work: Callable[[], T], of_all: OfAll | None = None, given: Any = None) -> T:
         """Do ``work`` as inside ``write()``, in one transaction with the work of other threads that wait as well.
 
         Durable when this returns, or when the outer transaction ends if there is one. What ``work`` raises takes
         back its own writes alone. It may run on another of these threads, so it must not look at thread-locals.
+        ``of_all`` may do it instead, for all threads that gave the same one, from what each has ``given``.
         """
         if self._database.in_transaction():
             with self.write():
                 return work()
-        return self._group.do(work)
+        return self._group.do(work, of_all, given)
 
     def _write_all(self, shares: Sequence[Share]) -> None:
         with _available(), self._database.atomic():
-            for share in shares:
-                tables.run("SAVEPOINT share")
-                try:
+            for share in self._left(shares):
+                with _savepoint() as faults:
                     share.result = share.work()
-                except peewee.OperationalError:
-                    raise  # the database's fault, which may have ended the transaction
-                except Exception as fault:  # noqa: BLE001 - raised on the thread whose work it is
-                    share.fault = fault
-                    tables.run("ROLLBACK TO SAVEPOINT share")
-                tables.run("RELEASE SAVEPOINT share")
+                share.fault = next(iter(faults), None)
+
+    def _left(self, shares: Sequence[Share]) -> list[Share]:
+        """Do what can be done of several shares at once; answers those that are to be done alone."""
+        left = [share for share in shares if share.of_all is None]
+        for of_all in dict.fromkeys(share.of_all for share in shares if share.of_all is not None):
+            some = [share for share in shares if share.of_all == of_all]
+            results: Sequence[Any] = [None] * len(some)
+            with _savepoint() as faults:
+                results = of_all([share.given for share in some])
+            for fault in faults:
+                log.error("%d shares of a group are done one by one", len(some), exc_info=fault)
+            for share, result in zip(some, results, strict=True):
+                share.result = result
+                if result is None:
+                    left.append(share)
+        return left
 
     @contextmanager
     def read(self) -> Iterator[None]:
@@ -105,10 +120,16 @@ class Store:
         """Close this thread's connection, at the end of the thread."""
         self._database.close()
 
+    def hold(self, lock: IO[str]) -> None:
+        """Keep a lock for as long as the index is open."""
+        self._held = lock
+
     def close(self) -> None:
         """Close the index; other threads must have ended or closed their connections."""
         self._database.close()
         tables.database.initialize(None)
+        if self._held is not None:
+            self._held.close()
 
     def settings(self) -> dict[str, str]:
         """Everything that ``claim`` remembered."""
@@ -116,8 +137,39 @@ class Store:
         return {str(name): str(value) for name, value in rows}
 
     def remember(self, **values: str) -> None:
-        """Keep settings of this data directory (inside ``write()``)."""
-        Setting.insert_many([{"name": k, "value": v} for k, v in values.items()]).execute()
+        """Keep settings of this data directory, whatever they were before (inside ``write()``)."""
+        rows = [{"name": name, "value": value} for name, value in values.items()]
+        Setting.insert_many(rows).on_conflict(conflict_target=[Setting.name], preserve=[Setting.value]).execute()
+
+    def forget(self, name: str) -> None:
+        """Keep a setting no longer (inside ``write()``)."""
+        Setting.delete().where(Setting.name == name).execute()
+
+    def write_anew(self) -> None:
+        """Leave no byte in the index's files of what was deleted: they are written anew, and the log is emptied.
+
+        Takes as long as copying the index. IndexUnavailable while another program uses it.
+        """
+        with self._write_lock, _available():
+            tables.run("VACUUM")
+            ((busy, _, _),) = tables.run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if busy:
+            raise IndexUnavailable("another program reads it")
+
+
+@contextmanager
+def _savepoint() -> Iterator[list[Exception]]:
+    """A part of a transaction that is taken back by itself if it fails. Gives the fault, once it is over."""
+    faults: list[Exception] = []
+    tables.run("SAVEPOINT share")
+    try:
+        yield faults
+    except peewee.OperationalError:
+        raise  # the database's fault, which may have ended the transaction
+    except Exception as fault:  # noqa: BLE001 - for whoever asked for the part
+        faults.append(fault)
+        tables.run("ROLLBACK TO SAVEPOINT share")
+    tables.run("RELEASE SAVEPOINT share")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from node.domain.records import Org, User
@@ -9,8 +10,8 @@ from node.domain.roles import Role
 from node.store import tables as t
 
 _COLUMNS = (
-    *("id", "username", "nickname", "phone", "email", "avatar", "role", "password_hash", "token_epoch", "deleted"),
-    *("realname", "resident_id_masked", "org_id", "role_before", "created_at"),
+    *("id", "username", "nickname", "avatar", "role", "password_hash", "token_epoch", "deleted"),
+    *("org_id", "role_before", "created_at"),
 )
 
 
@@ -21,7 +22,6 @@ def _users(where: str, *values: object) -> list[User]:
 
 def _user(row: tuple[Any, ...]) -> User:
     values = dict(zip(_COLUMNS, row, strict=True))
-    values["resident_id"] = values.pop("resident_id_masked")
     values["role"] = Role(values["role"])
     values["role_before"] = Role(values["role_before"]) if values["role_before"] else None
     values["deleted"] = bool(values["deleted"])
@@ -33,20 +33,20 @@ def _one(where: str, *values: object) -> User | None:
     return found[0] if found else None
 
 
-def add_user(*, username: str, nickname: str, phone: str, role: Role, password_hash: str, now: int) -> User:
+def add_user(*, username: str, nickname: str, role: Role, password_hash: str, now: int) -> User:
     """A new user."""
     made = t.User.create(
         username=username,
         nickname=nickname,
-        phone=phone,
         role=role.value,
         password_hash=password_hash,
         created_at=now,
     )
-    return _known(made.id)
+    return known(made.id)
 
 
-def _known(user_id: int) -> User:
+def known(user_id: int) -> User:
+    """The user with an id that something in the index names."""
     found = user(user_id)
     assert found is not None
     return found
@@ -57,20 +57,30 @@ def user(user_id: int) -> User | None:
     return _one("id = ?", user_id)
 
 
+def users(user_ids: Collection[int]) -> list[User]:
+    """The users with these ids, deleted or not."""
+    return _users(f"id IN {t.places(len(user_ids))}", *user_ids)
+
+
+def users_called(usernames: Collection[str]) -> list[User]:
+    """The users with these usernames, deleted or not."""
+    return _users(f"username IN {t.places(len(usernames))}", *usernames)
+
+
 def user_called(username: str) -> User | None:
     """The user with this username, deleted or not."""
     return _one("username = ?", username)
 
 
-def user_with_phone(phone: str) -> User | None:
-    """The user who logs in with this phone; deleted users have none."""
-    return _one("phone = ? AND NOT deleted", phone)
-
-
 def change_user(user_id: int, **columns: object) -> User:
     """Set columns of a user and answer the user as it is now."""
     t.User.update(**columns).where(t.User.id == user_id).execute()
-    return _known(user_id)
+    return known(user_id)
+
+
+def rehash(user_id: int, before: str, after: str) -> None:
+    """Store the same password anew, unless it was changed meanwhile."""
+    t.User.update(password_hash=after).where(t.User.id == user_id, t.User.password_hash == before).execute()
 
 
 def revoke_tokens(user_id: int) -> None:
@@ -83,13 +93,11 @@ def members(org_id: int, offset: int, limit: int) -> list[User]:
     return _users("org_id = ? AND NOT deleted ORDER BY id LIMIT ? OFFSET ?", org_id, limit, offset)
 
 
-def add_org(*, name: str, code: str, legal_name: str, legal_phone: str, info: bytes, owner_id: int, now: int) -> Org:
+def add_org(*, name: str, code: str, info: bytes, owner_id: int, now: int) -> Org:
     """A new org."""
     made = t.Org.create(
         name=name,
         code=code,
-        legal_name=legal_name,
-        legal_phone=legal_phone,
         info=info,
         owner=owner_id,
         created_at=now,
@@ -103,7 +111,7 @@ def _orgs(*where: Any) -> Org | None:
     row = t.Org.select(t.Org, t.User).join(t.User).where(*where).first()
     if row is None:
         return None
-    return Org(row.id, row.name, row.code, row.legal_name, row.legal_phone, bytes(row.info), row.owner.username)
+    return Org(row.id, row.name, row.code, bytes(row.info), row.owner.username)
 
 
 def org(org_id: int) -> Org | None:

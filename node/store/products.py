@@ -10,6 +10,14 @@ from node.domain.records import Goods, GoodsClass, Serial
 from node.store import tables as t
 
 _ROWS_PER_INSERT = 1_000
+_ONE_GOODS = (
+    "SELECT goods_class.id, name, description, trademark, material_id, goods_class.state, of_class.username, "
+    "goods_class.org_id, serial.id, product_time, serial.state, of_serial.username, goods.state, of_goods.username "
+    "FROM goods JOIN serial ON serial.id = serial_id JOIN goods_class ON goods_class.id = goods_class_id "
+    'JOIN "user" AS of_class ON of_class.id = goods_class.creator_id '
+    'JOIN "user" AS of_serial ON of_serial.id = serial.creator_id '
+    'JOIN "user" AS of_goods ON of_goods.id = goods.creator_id WHERE goods.id = ?'
+)
 
 
 def add_class(
@@ -120,8 +128,15 @@ def serial(serial_id: int) -> Serial | None:
 
 def goods(goods_id: int) -> Goods | None:
     """The goods with this id, with its serial and class."""
-    row = _all_goods().where(t.Goods.id == goods_id).first()
-    return _goods(row) if row else None
+    row = t.run(_ONE_GOODS, goods_id).fetchone()
+    if row is None:
+        return None
+    *of_class, class_creator, org_id, serial_id, product_time, serial_state, serial_creator, state, creator = row
+    class_id, name, description, trademark, material_id, class_state = of_class
+    goods_class = GoodsClass(
+        *(class_id, name, bytes(description), trademark, material_id, class_state, class_creator, org_id)
+    )
+    return Goods(goods_id, Serial(serial_id, goods_class, product_time, serial_state, serial_creator), state, creator)
 
 
 def list_classes(org_id: int, offset: int, limit: int) -> list[GoodsClass]:

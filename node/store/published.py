@@ -9,22 +9,26 @@ from node.store import tables as t
 
 
 def waiting(after: int, limit: int) -> list[tuple[int, bytes]]:
-    """The next circs behind the id ``after`` that are not published yet: id and block ``salt ‖ form``."""
+    """The next circs behind the id ``after`` that are to be published: id and block ``salt ‖ form``.
+
+    A private form never is: what is public can't be forgotten.
+    """
     done = t.Published.select(t.Published.circ_id)
     query = (
         t.Circ.select(t.Circ.id, t.Circ.salt, t.Circ.form)
-        .where(t.Circ.id > after, t.Circ.id.not_in(done), t.Circ.salt != NO_SALT)
+        .where(t.Circ.id > after, t.Circ.id.not_in(done), t.Circ.salt != NO_SALT, t.Circ.private.is_null())
         .order_by(t.Circ.id)
         .limit(limit)
     )
     return [(int(circ_id), bytes(salt) + bytes(form)) for circ_id, salt, form in t.tuples(query)]
 
 
-def forms() -> Iterator[tuple[bytes, bytes]]:
-    """Salt and form of every circ that has them, the oldest first."""
-    query = t.Circ.select(t.Circ.salt, t.Circ.form).where(t.Circ.salt != NO_SALT).order_by(t.Circ.id)
-    for salt, form in query.tuples().iterator():
-        yield bytes(salt), bytes(form)
+def forms() -> Iterator[tuple[bytes, bytes, bool]]:
+    """Salt and form of every circ that has them, and whether the form is private, the oldest first."""
+    columns = (t.Circ.salt, t.Circ.form, t.Circ.private)
+    query = t.Circ.select(*columns).where(t.Circ.salt != NO_SALT).order_by(t.Circ.id)
+    for salt, form, private in query.tuples().iterator():
+        yield bytes(salt), bytes(form), bool(private)
 
 
 def add(blocks: Sequence[tuple[int, str, int]]) -> None:

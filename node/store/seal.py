@@ -1,18 +1,18 @@
-"""Sealing of secrets at rest: AES-256-GCM under the node's master key.
+"""Sealing of values at rest: AES-256-GCM under the node's master key, and the keyed index to look sealed values up.
 
-A sealed value is ``nonce (12 bytes) ‖ ciphertext ‖ tag (16 bytes)``; its name is authenticated with it,
-so a value moved to another row does not open.
+A sealed value is ``nonce (12 bytes) ‖ ciphertext ‖ tag (16 bytes)``; its name, which says row and column, is
+authenticated with it, so a value moved to another row or column does not open.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
-import stat
-from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from node.errors import SetupError
 
@@ -25,6 +25,8 @@ class Seal:
 
     def __init__(self, master_key: bytes) -> None:
         self._aead = AESGCM(master_key)
+        derived = HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=b"vtrace blind index 1").derive(master_key)
+        self._index = HMAC(derived, hashes.SHA256())
 
     def close(self, name: str, secret: bytes) -> bytes:
         """``secret`` sealed for the row called ``name``."""
@@ -41,32 +43,19 @@ class Seal:
                 "was made with (--master-key)"
             ) from None
 
+    def opens(self, name: str, sealed: bytes) -> bool:
+        """Whether this is the master key that the value was sealed under."""
+        try:
+            self.open(name, sealed)
+        except SetupError:
+            return False
+        return True
 
-def master_key(path: Path, *, make: bool) -> bytes:
-    """The master key in ``path`` (64 hex digits); made there with mode 0600 if ``make`` and it is missing."""
-    try:
-        if make and not path.exists():
-            _make(path)
-        mode = stat.S_IMODE(path.stat().st_mode)
-        content = path.read_bytes()
-    except OSError as fault:
-        raise SetupError(f"master key {path}: {fault.strerror}") from fault
-    if mode & 0o077:
-        raise SetupError(f"master key {path}: mode {mode:04o} lets others read it; run chmod 600 on it")
-    try:
-        key = bytes.fromhex(content.decode().strip())
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise SetupError(f"master key {path}: want {2 * KEY_BYTES} hex digits")
-    return key
+    def index(self, column: str, value: str) -> bytes:
+        """The 32 bytes under which a value of ``column`` is found again; without the master key they tell nothing.
 
-
-def _make(path: Path) -> None:
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_hex(KEY_BYTES) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
+        The same value gives the same bytes, so it must have one form only: whoever asks has to normalise it.
+        """
+        keyed = self._index.copy()
+        keyed.update(column.encode() + b"\0" + value.encode("utf-8", "surrogatepass"))
+        return keyed.finalize()

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from peewee import (
-    SQL,
     AutoField,
     BigIntegerField,
     BlobField,
@@ -22,6 +21,7 @@ from peewee import (
 )
 
 IDS_PER_QUERY = 5_000
+ROWS_PER_QUERY = (64, 16, 4, 1)
 
 database = DatabaseProxy()
 
@@ -58,6 +58,24 @@ def places(total: int) -> str:
     return f"({', '.join('?' * total)})"
 
 
+def run_rows(sql: str, rows: Sequence[Sequence[object]]) -> list[tuple[Any, ...]]:
+    """``run`` for all of ``rows``, of one width, which stand in the SQL as ``VALUES {rows}``. Answers what it returns.
+
+    They go in portions of a few sizes: a statement is kept for each, and that of 64 rows takes 130 KiB in each thread.
+    """
+    found: list[tuple[Any, ...]] = []
+    at = 0
+    while at < len(rows):
+        size = next(size for size in ROWS_PER_QUERY if size <= len(rows) - at)
+        some = rows[at : at + size]
+        at += size
+        values = ", ".join([places(len(some[0]))] * size)
+        answered = run(sql.format(rows=values), *[value for row in some for value in row])
+        if answered.description is not None:
+            found += answered.fetchall()
+    return found
+
+
 def cut(ids: Collection[int]) -> Iterable[list[int]]:
     """Ids in portions that one query takes."""
     ordered = list(ids)
@@ -85,21 +103,16 @@ class SealedKey(Table):
 
 
 class User(Table):
-    """A person with a login; a phone is unique among users that are not deleted."""
+    """Somebody with a login. What tells who it is stands in Person, sealed."""
 
     id = AutoField()
     username = CharField(unique=True)
     nickname = CharField()
-    phone = CharField()
-    email = CharField(default="")
     avatar = CharField(default="")
     role = CharField()
     password_hash = CharField()
     token_epoch = IntegerField(default=0)
     deleted = BooleanField(default=False)
-    realname = CharField(default="")
-    resident_id_sealed = BlobField(null=True)
-    resident_id_masked = CharField(default="")
     org = DeferredForeignKey("Org", null=True)
     org_id: int | None
     role_before = CharField(null=True)
@@ -109,7 +122,21 @@ class User(Table):
         table_name = "user"
 
 
-User.add_index(User.phone, unique=True, where=SQL("NOT deleted"), name="user_phone_live")
+class Person(Table):
+    """What tells who a user is, each value sealed; none once it is erased.
+
+    The login is looked up by ``phone_index``, which a deleted user has no more, so that the phone is free.
+    """
+
+    user = ForeignKeyField(User, primary_key=True)
+    phone_index = BlobField(null=True, unique=True)
+    phone_sealed = BlobField()
+    email_sealed = BlobField(null=True)
+    realname_sealed = BlobField(null=True)
+    resident_id_sealed = BlobField(null=True)
+
+    class Meta:
+        table_name = "person"
 
 
 class Org(Table):
@@ -118,14 +145,23 @@ class Org(Table):
     id = AutoField()
     name = CharField()
     code = CharField(unique=True)
-    legal_name = CharField()
-    legal_phone = CharField()
     info = BlobField(default=b"")
     owner = ForeignKeyField(User)
     created_at = BigIntegerField()
 
     class Meta:
         table_name = "org"
+
+
+class OrgContact(Table):
+    """An org's legal representative, sealed; none once its owner is erased."""
+
+    org = ForeignKeyField(Org, primary_key=True)
+    legal_name_sealed = BlobField()
+    legal_phone_sealed = BlobField()
+
+    class Meta:
+        table_name = "org_contact"
 
 
 class GoodsClass(Table):
@@ -272,7 +308,10 @@ class Actor(Table):
 
 
 class Circ(Table):
-    """One transaction's circ: what happened, by whom, with which form."""
+    """One transaction's circ: what happened, by whom, with which form.
+
+    ``erased_digest`` is set where a private form was forgotten; form and salt are then empty and NO_SALT.
+    """
 
     id = AutoField()
     circ_type = IntegerField()
@@ -285,6 +324,8 @@ class Circ(Table):
     outbox = ForeignKeyField(Outbox, unique=True)
     reason = TextField(null=True)
     created_at = BigIntegerField()
+    private = BooleanField(null=True)
+    erased_digest = BlobField(null=True)
 
     class Meta:
         table_name = "circ"
@@ -373,6 +414,117 @@ class Idempotency(Table):
         indexes = ((("scope", "key"), True),)
 
 
+class Login(Table):
+    """Failed logins of an account (a keyed digest of its phone) from a network that it came in from before, or NOWHERE.
+
+    The networks are keyed digests too.
+    """
+
+    id = AutoField()
+    account = BlobField()
+    network = BlobField()
+    failures = IntegerField()
+    last_at = BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "login"
+        indexes = ((("account", "network"), True),)
+
+
+class Scan(Table):
+    """How often goods were scanned on one day (days since 1970, UTC) from one place, and by how many readers."""
+
+    goods_id = IntegerField()
+    day = IntegerField(index=True)
+    place = CharField()
+    scans = BigIntegerField()
+    readers = BigIntegerField()
+
+    class Meta:
+        table_name = "scan"
+        primary_key = CompositeKey("goods_id", "day", "place")
+
+
+class ScanReader(Table):
+    """Who scanned goods on the day that is being counted, under a salt that is forgotten with it."""
+
+    goods_id = IntegerField()
+    reader = BlobField()
+
+    class Meta:
+        table_name = "scan_reader"
+        primary_key = CompositeKey("goods_id", "reader")
+
+
+class ScanAlert(Table):
+    """Goods that are scanned unlike their siblings, and since when."""
+
+    goods_id = IntegerField(primary_key=True)
+    serial_id = IntegerField(index=True)
+    org_id = IntegerField(index=True)
+    level = CharField()
+    scans = BigIntegerField()
+    readers = BigIntegerField()
+    places = IntegerField()
+    usual_readers = BigIntegerField()
+    usual_places = IntegerField()
+    since = BigIntegerField()
+
+    class Meta:
+        table_name = "scan_alert"
+
+
+class Change(Table):
+    """A change of a circ, in the order of commits. Triggers write it (migration 0009); the newest is never dropped.
+
+    ``kind`` is a ChangeKind; ``tx_hash`` and ``reason`` are those that came with the change.
+    """
+
+    id = AutoField()
+    circ_id = IntegerField(index=True)
+    kind = IntegerField()
+    tx_hash = CharField(null=True)
+    reason = TextField(null=True)
+    at = BigIntegerField()
+
+    class Meta:
+        table_name = "change"
+
+
+class Feed(Table):
+    """One row: the name of this sequence of changes. An index that was rebuilt has another."""
+
+    epoch = CharField(primary_key=True)
+
+    class Meta:
+        table_name = "feed"
+
+
+class Webhook(Table):
+    """Where an org wants its changes sent. All up to ``position`` was taken.
+
+    A batch up to ``batch_end`` is under way if that is set. Times are microseconds since 1970.
+    """
+
+    id = AutoField()
+    org = ForeignKeyField(Org)
+    org_id: int
+    url = CharField()
+    secret_sealed = BlobField()
+    epoch = CharField()
+    position = BigIntegerField()
+    batch_end = BigIntegerField(null=True)
+    created_at = BigIntegerField()
+    failing_since = BigIntegerField(null=True)
+    failures = IntegerField(default=0)
+    next_at = BigIntegerField(default=0)
+    last_error = TextField(default="")
+    disabled_at = BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "webhook"
+
+
 class CaptureJob(Table):
     """What became of one captured document of EPCIS events; ``outcome`` is JSON."""
 
@@ -408,7 +560,9 @@ TABLES = (
     Setting,
     SealedKey,
     User,
+    Person,
     Org,
+    OrgContact,
     GoodsClass,
     Serial,
     Goods,
@@ -425,6 +579,13 @@ TABLES = (
     RecognitionModel,
     Idempotency,
     Published,
+    Login,
+    Scan,
+    ScanReader,
+    ScanAlert,
+    Change,
+    Feed,
+    Webhook,
     CaptureJob,
     CapturedEvent,
 )

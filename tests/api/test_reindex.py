@@ -90,7 +90,8 @@ def facts(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
     goods, which only counts while it is on its way.
     """
     kept = {table: rows[table] for table in ("circ_goods", "actor", "outbox", "goods_class", "serial", "published")}
-    return {**kept, "circ": [row[:-2] for row in rows["circ"]], "goods": [row[:-1] for row in rows["goods"]]}
+    circs = [(*row[:-4], *row[-2:]) for row in rows["circ"]]  # but created_at and reason
+    return {**kept, "circ": circs, "goods": [row[:-1] for row in rows["goods"]]}
 
 
 def audit(node: RunningNode) -> tuple[int, list[str]]:
@@ -119,6 +120,9 @@ def test_an_honest_index_equals_the_chain_and_stays_as_it_is(data_dir: Path) -> 
     assert done.output.count("\n") == 1
     after = content(data_dir)
     after.pop("schema_migration"), before.pop("schema_migration")
+    # The circs may have other ids, so the feed begins again under another name, and every cursor is gone.
+    assert (len(before.pop("change")) > 0, after.pop("change")) == (True, [])
+    assert after.pop("feed") != before.pop("feed")
     assert after == before
     assert beside(data_dir) == {"", ".before-reindex"}
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from node.api.auth import ANYONE, NEEDS
+from node.domain.access import ACCESS
 from node.domain.roles import INHERITED, Role
 from node.wire.vtrace.v1 import service_pb2 as wire
 from tests.support import people
 from tests.support.node import RunningNode, vtrace
 from tests.support.own_key import CUSTODY_RPCS, Partner
 from tests.support.people import Maker, Person
+from tests.support.watching import WATCH_RPCS, WatchClient
 from tests.support.wire_client import ADDED_RPCS, SCHEMA, Refusal
 
 
@@ -163,7 +164,10 @@ def callers(node: RunningNode) -> Callers:
     return Callers(by_role, maker)
 
 
-ADDED_SERVICES = dict.fromkeys(CUSTODY_RPCS, "VTraceCustody") | {"ListLabels": "VTraceLabels"}
+ADDED_SERVICES = dict.fromkeys(CUSTODY_RPCS, "VTraceCustody") | {
+    "ListLabels": "VTraceLabels",
+    "ListScanAlerts": "VTraceScans",
+}
 """rpc → its service, of those that are not in the contract."""
 
 HARMLESS: dict[str, Callable[[Callers], dict[str, Any]]] = {
@@ -172,12 +176,12 @@ HARMLESS: dict[str, Callable[[Callers], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("rpc", sorted(NEEDS))
+@pytest.mark.parametrize("rpc", sorted(ACCESS))
 def test_each_rpc_is_open_to_its_roles_and_no_others(callers: Callers, rpc: str) -> None:
-    assert set(NEEDS) == {*SCHEMA.rpcs, *ADDED_RPCS, *ADDED_SERVICES}
+    assert set(ACCESS) == {*SCHEMA.rpcs, *ADDED_RPCS, *ADDED_SERVICES, *WATCH_RPCS}
     fields = HARMLESS.get(rpc, lambda _: {})(callers)
     for role, person in callers.by_role.items():
-        may = NEEDS[rpc] is ANYONE or bool(INHERITED[role] & set(NEEDS[rpc]))
+        may = ACCESS[rpc].open_to_anyone or bool(INHERITED[role] & set(ACCESS[rpc].roles))
         refusal = _refusal_of(person, rpc, fields)
         refused_by_role = refusal is not None and refusal.message.startswith(f"{rpc} needs")
         assert refused_by_role == (not may), f"{role}: {refusal}"
@@ -186,7 +190,10 @@ def test_each_rpc_is_open_to_its_roles_and_no_others(callers: Callers, rpc: str)
 
 def _refusal_of(person: Person, rpc: str, fields: dict[str, Any]) -> Any:
     try:
-        if rpc in ADDED_SERVICES:
+        if rpc in WATCH_RPCS:
+            with closing(WatchClient(person.client)) as watcher:
+                watcher.first(rpc)
+        elif rpc in ADDED_SERVICES:
             with closing(Partner(person, "", lambda _: b"")) as partner:
                 partner.call(ADDED_SERVICES[rpc], rpc, getattr(wire, f"{rpc}Request")())
         else:

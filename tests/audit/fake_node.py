@@ -71,7 +71,7 @@ def response_of(shown: ShownGoods) -> wire.GetCircResponse:
         (of_class, "org_id", shown.goods_class.org_id),
     ]
     for one in shown.circs:
-        record = made.circ_records.add(circ_type=one.circ_type, salt=one.salt)
+        record = made.circ_records.add(circ_type=one.circ_type, salt=one.salt, erased=one.erased)
         if one.recorded_at is not None:
             seconds, rest = divmod(one.recorded_at, 1_000_000)
             record.recorded_at.CopyFrom(Timestamp(seconds=seconds, nanos=rest * 1_000))

@@ -94,6 +94,7 @@ def test_the_report_says_what_was_trusted_and_checked(audited: Audited) -> None:
         "pending": 0,
         "replayed_circs": 2,
         "unproven_trans_ids": 0,
+        "forgotten_forms": 0,
         "goods_not_on_chain": [],
         "files": None,
         "predictions": None,

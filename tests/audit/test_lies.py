@@ -29,6 +29,20 @@ def test_an_honest_node_passes(world: World) -> None:
         assert report.summary == f"audit: 7 goods, {CIRCS} circs, {PENDING} pending, 0 differences"
 
 
+def test_forms_that_are_told_as_forgotten_are_counted_and_no_difference(world: World, view: View) -> None:
+    """The node may say so of any circ but the first; whoever reads the report sees how often it does."""
+    view.change(1, 2, erased=True, salt=b"", form=b"")
+    auditor = Auditor(view, world.chain, world.address)
+    for report in (auditor.audit(ALL), auditor.audit_all()):
+        assert [str(each) for each in report.differences] == []
+        assert report.erased == 1
+        assert any("forgotten" in line and line.endswith(": 1") for line in report.lines)
+    # All else of such a circ is held against the chain as ever.
+    view.change(1, 2, operator="somebody")
+    (found,) = auditor.audit([1]).differences
+    assert found.what is What.NAME
+
+
 def _drop(goods_id: int, index: int) -> Callable[[View, World], None]:
     def lie(view: View, _: World) -> None:
         circs = view.circs(goods_id)
@@ -154,6 +168,17 @@ LIES: dict[str, tuple[Callable[[View, World], None], int, list[str]]] = {
         [rf"circ {H} \(exam\): form and salt differ from their digest on the chain"],
     ),
     "form forgotten": (_change(1, 2, form=b""), 1, ["form and salt differ"]),
+    "told as forgotten, with its form": (
+        _change(1, 2, erased=True),
+        1,
+        ["is shown as forgotten, but with a salt or a form"],
+    ),
+    "first form told as forgotten": (
+        _change(1, 0, erased=True, salt=b"", form=b""),
+        1,
+        ["is the first produce of the goods, whose form is the node's own: it can't be forgotten"],
+    ),
+    "no salt, and not told as forgotten": (_change(1, 2, salt=b"", form=b""), 1, ["a salt of 0 bytes, want 16"]),
     "salt": (_change(1, 2, salt=bytes(16)), 1, ["form and salt differ"]),
     "salt too short": (_change(1, 2, salt=b"salt"), 1, ["a salt of 4 bytes, want 16"]),
     "forms swapped": (_swap_forms, 1, ["form and salt differ", "form and salt differ"]),

@@ -16,9 +16,9 @@ import pytest
 from google.api import annotations_pb2
 
 from node.api import http
-from node.api.auth import ANYONE, NEEDS
 from node.api.http import HTTP_STATUS
 from node.api.services import SERVICES
+from node.domain.access import ACCESS
 from node.errors import Status
 from tests.support import people
 from tests.support.node import RunningNode, eventually
@@ -52,9 +52,14 @@ def _details(answer: httpx.Response) -> dict[str, Any]:
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.full_name)
 def test_every_rpc_has_its_route(client: httpx.Client, method: Any) -> None:
     rule = method.GetOptions().Extensions[annotations_pb2.http]
+    if method.server_streaming:
+        assert rule.WhichOneof("pattern") == "get"
+        assert client.get(rule.get).status_code == (400 if ACCESS[method.name].open_to_anyone else 401)
+        assert client.post(rule.get).headers["allow"] == "GET"
+        return
     assert rule.WhichOneof("pattern") == "post"
     answer = client.post(rule.post, headers=JSON, content=b"[]" if method.client_streaming else b"{}")
-    if NEEDS[method.name] is ANYONE:
+    if ACCESS[method.name].open_to_anyone:
         assert answer.status_code in (200, 400, 401)
     else:
         assert (answer.status_code, answer.json()["code"]) == (401, 16)
@@ -246,22 +251,24 @@ def test_an_upload_that_breaks_leaves_nothing(node: RunningNode, own: httpx.Clie
 
 def test_the_document_has_every_route(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
-    routes = {method.GetOptions().Extensions[annotations_pb2.http].post for method in METHODS}
+    rules = [method.GetOptions().Extensions[annotations_pb2.http] for method in METHODS]
+    routes = {rule.post or rule.get for rule in rules}
     assert set(document["paths"]) == routes
     assert client.post("/openapi.json").status_code == 405
 
 
 def test_the_document_says_what_the_protocol_says(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
-    for path, operations in document["paths"].items():
-        assert operations["post"]["summary"], path
-        assert operations["post"]["description"].startswith(operations["post"]["summary"])
+    all_of = {path: operation for path, (operation,) in ((p, one.values()) for p, one in document["paths"].items())}
+    for path, operation in all_of.items():
+        assert operation["summary"], path
+        assert operation["description"].startswith(operation["summary"])
     ours = {name: one for name, one in document["components"]["schemas"].items() if not name.startswith("google.")}
     for name, schema in ours.items():
         assert schema["description"], name
         assert all(field.get("description") for field in schema.get("properties", {}).values()), name
-    anyone = {one["post"]["operationId"] for one in document["paths"].values() if one["post"].get("security") == []}
-    assert anyone == {name for name, roles in NEEDS.items() if roles is ANYONE}
+    anyone = {one["operationId"] for one in all_of.values() if one.get("security") == []}
+    assert anyone == {name for name, access in ACCESS.items() if access.open_to_anyone}
 
 
 def test_the_document_names_only_what_it_has(client: httpx.Client) -> None:

@@ -117,6 +117,26 @@ def test_style_and_script_have_addresses_for_ever(http: httpx.Client, goods_id: 
         assert http.get(other).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("accept", "packed"),
+    [
+        ("gzip, deflate, br", True),
+        ("deflate, GZIP;q=0.5", True),
+        ("identity", False),
+        ("", False),
+        ("gzip;q=0, br", False),
+        ("gzip ; q=0.000", False),
+        ("br, gzip;q=0.01", True),
+    ],
+)
+def test_a_page_is_packed_for_whoever_takes_it(http: httpx.Client, goods_id: int, accept: str, packed: bool) -> None:
+    answer = http.get(f"/t/{goods_id}", headers={"Accept-Encoding": accept})
+    assert answer.headers.get("content-encoding") == ("gzip" if packed else None)
+    assert answer.headers["vary"] == "Accept-Encoding, Accept-Language"
+    plain = http.get(f"/t/{goods_id}", headers={"Accept-Encoding": "identity"})
+    assert answer.content == plain.content
+
+
 def test_the_weight_of_a_page(told: World) -> None:
     """Without pictures, with what it needs to show and to check itself."""
     text = httpx.get(told.address(told.recalled)).text

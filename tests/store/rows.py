@@ -6,6 +6,7 @@ from node.domain.model import CircType, Rights
 from node.domain.records import Actor, TxKind
 from node.domain.roles import Role
 from node.store import circs, outbox, people, products
+from node.store.circs import NewCirc
 from node.store.db import Store
 
 SIGNER = "0x" + "5" * 40
@@ -23,16 +24,14 @@ def next_transaction(kind: TxKind = TxKind.CIRC) -> int:
 def actors(total: int) -> None:
     """Users and actors with the ids 1 to ``total``, each with every right."""
     for number in range(1, total + 1):
-        user = people.add_user(
-            username=f"u{number}", nickname="n", phone=str(number), role=Role.BOSS, password_hash="", now=0
-        )
+        user = people.add_user(username=f"u{number}", nickname="n", role=Role.BOSS, password_hash="", now=0)
         actor = Actor(circs.next_actor(), user.id, f"0x{number:040x}", Rights(7))
         circs.add_actor(actor, b"sealed", next_transaction(TxKind.REGISTER_ACTOR))
 
 
 def goods(total: int) -> list[int]:
     """Goods of one serial of an org of user 1, without any circ."""
-    org = people.add_org(name="o", code="c", legal_name="l", legal_phone="p", info=b"", owner_id=1, now=0)
+    org = people.add_org(name="o", code="c", info=b"", owner_id=1, now=0)
     class_id = products.add_class(
         name="k", description=b"", trademark="", material_id=0, state="s", org_id=org.id, creator_id=1, now=0
     )
@@ -43,16 +42,7 @@ def goods(total: int) -> list[int]:
 def circ(circ_type: CircType, operator: int, to: int, times: dict[int, int]) -> tuple[int, int]:
     """A pending circ; answers its id and that of its transaction."""
     outbox_id = next_transaction()
-    circ_id = circs.add_circ(
-        circ_type=circ_type,
-        operator=operator,
-        to=to,
-        form=b"{}",
-        salt=bytes(16),
-        outbox_id=outbox_id,
-        times=times,
-        now=0,
-    )
+    (circ_id,) = circs.add([NewCirc(circ_type, operator, to, b"{}", bytes(16), outbox_id, times)], now=0)
     return circ_id, outbox_id
 
 

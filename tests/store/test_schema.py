@@ -13,8 +13,9 @@ import pytest
 from playhouse.schema_diff import diff_models
 
 from node.errors import SetupError
-from node.store import tables
+from node.store import personal, tables
 from node.store.db import HISTORY, MIGRATIONS, Store
+from node.store.seal import Seal
 
 from . import rows
 
@@ -129,16 +130,14 @@ def test_a_nonce_and_a_hash_are_given_once(store: Store) -> None:
 
 
 def test_a_phone_is_free_again_after_its_user_is_deleted(store: Store) -> None:
-    rows.prepared(store, 1, 1)
-    copy = (
-        "INSERT INTO user (username, nickname, phone, email, avatar, role, password_hash, token_epoch, deleted,"
-        " realname, resident_id_masked, created_at)"
-        " SELECT 'again', '', phone, '', '', role, '', 0, 0, '', '', 0 FROM user WHERE id = 1"
-    )
+    rows.prepared(store, 2, 1)
+    seal = Seal(bytes(32))
+    personal.add(seal, 1, "13800138000")
     with pytest.raises(peewee.IntegrityError, match="UNIQUE"):
-        tables.database.execute_sql(copy)
-    tables.User.update(deleted=True).execute()
-    tables.database.execute_sql(copy)
+        personal.add(seal, 2, "13800138000")
+    personal.release_phone(1)
+    personal.add(seal, 2, "13800138000")
+    assert personal.user_with_phone(seal, "13800138000") == 2
 
 
 def test_a_row_can_not_name_what_is_not_there(store: Store) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from node.errors import SetupError
 from node.store import keys
 from node.store.db import Store
-from node.store.seal import Seal, master_key
+from node.store.master_key import from_file as master_key
+from node.store.seal import Seal
 
 SEAL = Seal(bytes(32))
 
@@ -81,7 +82,7 @@ def test_a_malformed_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "master.key"
     path.touch(0o600)
     path.write_bytes(content)
-    with pytest.raises(SetupError, match="want 64 hex digits"):
+    with pytest.raises(SetupError, match="want 64 hex digits, or base64 of 32 bytes"):
         master_key(path, make=True)
 
 

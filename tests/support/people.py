@@ -53,6 +53,11 @@ def register(client: WireClient) -> Person:
     return Person(answer.user.username.value, phone(number), client.with_token(answer.token.value))
 
 
+def again(client: WireClient, person: Person) -> WireClient:
+    """A client of the same user at another node, or at this one after a restart."""
+    return client.with_token(client.call("Token", phone=person.phone, password=PASSWORD).token)
+
+
 def transporter(client: WireClient) -> Person:
     person = register(client)
     person.call("IdentityAuth", realname="Zhang San", idcard=resident_id(next(_numbers)))

@@ -39,6 +39,10 @@ ADDED_FIELDS = {
     ("field", "circ.v1.CircRecord", "files", "101", "string", "repeated"),
     ("field", "circ.v1.CircRecord", "reason", "102", "string", ""),
     ("field", "circ.v1.CircRecord", "recorded_at", "103", "google.protobuf.Timestamp", ""),
+    ("field", "circ.v1.CircRecord", "private", "104", "bool", ""),
+    ("field", "circ.v1.CircRecord", "erased", "105", "bool", ""),
+    ("field", "vtrace.v1.CreateCircRequest", "private", "100", "bool", ""),
+    ("field", "vtrace.v1.BatchCircRequest", "private", "100", "bool", ""),
     ("field", "vtrace.v1.UpdateUserRequest", "password", "100", "google.protobuf.StringValue", ""),
     ("field", "vtrace.v1.UpdateUserRequest", "current_password", "101", "google.protobuf.StringValue", ""),
 }
@@ -75,6 +79,48 @@ CUSTODY_ROUTES = {
     "PrepareCirc": "/api/v1/custody/circ:prepare",
 }
 
+_INTEGERS = ("scans", "readers", "places", "usual_readers", "usual_places")
+SCAN_ROWS = {
+    ("message", "vtrace.v1.ListScanAlertsRequest", "", "", "", ""),
+    ("field", "vtrace.v1.ListScanAlertsRequest", "offset", "1", "int32", ""),
+    ("field", "vtrace.v1.ListScanAlertsRequest", "limit", "2", "int32", ""),
+    ("message", "vtrace.v1.ListScanAlertsResponse", "", "", "", ""),
+    ("field", "vtrace.v1.ListScanAlertsResponse", "alerts", "1", "vtrace.v1.ScanAlert", "repeated"),
+    ("message", "vtrace.v1.ScanAlert", "", "", "", ""),
+    ("field", "vtrace.v1.ScanAlert", "goods_id", "1", "int64", ""),
+    ("field", "vtrace.v1.ScanAlert", "serial_id", "2", "int64", ""),
+    ("field", "vtrace.v1.ScanAlert", "level", "3", "string", ""),
+    *(("field", "vtrace.v1.ScanAlert", name, str(number), "int64", "") for number, name in enumerate(_INTEGERS, 4)),
+    ("field", "vtrace.v1.ScanAlert", "since", "9", "google.protobuf.Timestamp", ""),
+    (
+        *("rpc", "vtrace.v1.VTraceScans", "ListScanAlerts", "unary"),
+        *("vtrace.v1.ListScanAlertsRequest -> vtrace.v1.ListScanAlertsResponse", "POST /api/v1/scans/alert:list"),
+    ),
+}
+"""The added service of scans."""
+
+WATCH = "vtrace/v1/watch.proto"
+WATCH_ROUTES = {
+    "WatchCirc": "GET /api/v1/circ:watch",
+    "WatchOrgCirc": "GET /api/v1/org/circ:watch",
+    "CreateWebhook": "POST /api/v1/webhook:create",
+    "ListWebhooks": "POST /api/v1/webhook:list",
+    "DeleteWebhook": "POST /api/v1/webhook:delete",
+}
+WATCH_FIELDS = {
+    "WatchCircRequest": "goods_id cursor",
+    "WatchOrgCircRequest": "cursor",
+    "CircChange": "cursor kind circ_id goods_ids circ_type trans_id tx_hash status reason changed_at",
+    "WebhookBody": "type timestamp webhook_id cursor changes",
+    "CreateWebhookRequest": "url cursor",
+    "CreateWebhookResponse": "id secret cursor",
+    "ListWebhooksRequest": "",
+    "ListWebhooksResponse": "webhooks",
+    "Webhook": "id url state cursor created_at failing_since last_error next_at",
+    "DeleteWebhookRequest": "id",
+    "DeleteWebhookResponse": "",
+}
+"""The messages of the service that watches, each with its fields, numbered from 1."""
 LABEL_ROWS = {
     ("message", "vtrace.v1.ListLabelsRequest", "", "", "", ""),
     ("field", "vtrace.v1.ListLabelsRequest", "serial_id", "1", "int32", ""),
@@ -147,7 +193,8 @@ def rpc_rows(file: FileDescriptor) -> Iterator[Row]:
             rule = rpc.GetOptions().Extensions[annotations_pb2.http]
             kind = "stream" if rpc.client_streaming else "unary"
             types = f"{rpc.input_type.full_name} -> {rpc.output_type.full_name}"
-            route = f"{rule.WhichOneof('pattern').upper()} {rule.post}" if rule.post else ""
+            verb = rule.WhichOneof("pattern")
+            route = f"{verb.upper()} {getattr(rule, verb)}" if verb else ""
             yield "rpc", service.full_name, rpc.name, kind, types, route
 
 
@@ -174,6 +221,26 @@ def test_contract_is_whole() -> None:
     assert len(set(CONTRACT)) == len(CONTRACT)
 
 
+def watch_rows() -> set[Row]:
+    """What the service that watches has."""
+    (file,) = (one for one in files() if one.name == WATCH)
+    found = {row for message in file.message_types_by_name.values() for row in message_rows(message)}
+    for enum in file.enum_types_by_name.values():
+        found.update(("enum", enum.full_name, v.name, str(v.number), "", "") for v in enum.values)
+    return found | set(rpc_rows(file))
+
+
+def test_the_service_that_watches_is_as_it_was() -> None:
+    (file,) = (one for one in files() if one.name == WATCH)
+    fields = {name: [(one.number, one.name) for one in m.fields] for name, m in file.message_types_by_name.items()}
+    assert fields == {name: list(enumerate(text.split(), 1)) for name, text in WATCH_FIELDS.items()}
+    assert {row[2]: row[5] for row in rpc_rows(file)} == WATCH_ROUTES
+    assert [one.name for one in file.services_by_name["VTraceWatch"].methods if one.server_streaming] == [
+        "WatchCirc",
+        "WatchOrgCirc",
+    ]
+
+
 def custody_rows() -> Iterator[Row]:
     """The added service as rows."""
     for name, fields in CUSTODY.items():
@@ -187,8 +254,8 @@ def custody_rows() -> Iterator[Row]:
 
 def test_nothing_is_added_to_the_contract_but_what_is_meant() -> None:
     listed = {row[1] for row in CONTRACT if row[0] in ("field", "message")}
-    added = rows() - set(CONTRACT) - set(custody_rows()) - LABEL_ROWS
-    assert set(custody_rows()) | LABEL_ROWS <= rows()
+    added = rows() - set(CONTRACT) - set(custody_rows()) - LABEL_ROWS - SCAN_ROWS - watch_rows()
+    assert set(custody_rows()) | LABEL_ROWS | SCAN_ROWS <= rows()
     assert {row for row in added if row[0] == "field"} == ADDED_FIELDS
     assert all(int(row[3]) >= ADDED_FIELD_MIN for row in ADDED_FIELDS)
     assert {row[1] for row in added if row[0] == "message"} <= listed
@@ -200,10 +267,12 @@ def test_nothing_is_added_to_the_contract_but_what_is_meant() -> None:
 
 def test_every_rpc_has_a_route_of_its_own() -> None:
     rpcs = [rpc for file in files() for service in file.services_by_name.values() for rpc in service.methods]
-    rules = [rpc.GetOptions().Extensions[annotations_pb2.http] for rpc in rpcs]
-    assert len(rules) == 33 + len(CUSTODY_ROUTES) + 1
+    every = [rpc.GetOptions().Extensions[annotations_pb2.http] for rpc in rpcs]
+    assert len(every) == 33 + len(CUSTODY_ROUTES) + 2 + len(WATCH_ROUTES)
+    rules = [rule for rpc, rule in zip(rpcs, every, strict=True) if not rpc.server_streaming]
     assert all(rule.post and rule.body == "*" and not rule.additional_bindings for rule in rules)
-    assert len({rule.post for rule in rules}) == len(rules)
+    assert all(rule.get or rule.post for rule in every)
+    assert len({rule.post or rule.get for rule in every}) == len(every)
 
 
 def test_only_upload_streams() -> None:

@@ -63,7 +63,8 @@ class Verdict:
     """What the audit of one goods found: circs that are on the chain, circs that wait for it, and differences.
 
     ``fresh`` are goods that the node shows and of which the contract has taken no circ: nothing is proven of them.
-    ``unproven`` counts circs that are on the chain under another hash than their trans_id, which it doesn't know.
+    ``unproven`` counts circs that are on the chain under another hash than their trans_id, which it doesn't know, and
+    ``erased`` those whose form the node says to have forgotten.
     """
 
     goods_id: int
@@ -72,6 +73,7 @@ class Verdict:
     differences: tuple[Difference, ...]
     fresh: bool = False
     unproven: int = 0
+    erased: int = 0
 
 
 def unreadable(goods_id: int, detail: str) -> Verdict:

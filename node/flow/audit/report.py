@@ -38,8 +38,9 @@ class Report:
 
     ``head`` is the last block that was looked at. ``fresh`` are goods that the node shows and of which the contract has
     taken no circ, so that nothing of them is proven yet. ``unproven`` counts circs that are on the chain under another
-    hash than their trans_id, which the chain doesn't know. ``replayed`` counts the contract's circs where the whole
-    ledger was replayed. ``unchecked`` has a line for whatever could not be checked, ``notes`` for what else is to know.
+    hash than their trans_id, which the chain doesn't know, ``erased`` those whose form the node says to have forgotten.
+    ``replayed`` counts the contract's circs where the whole ledger was replayed. ``unchecked`` has a line for whatever
+    could not be checked, ``notes`` for what else is to know.
     """
 
     subject: Subject
@@ -50,6 +51,7 @@ class Report:
     differences: tuple[Difference, ...]
     fresh: tuple[int, ...] = ()
     unproven: int = 0
+    erased: int = 0
     replayed: int | None = None
     unchecked: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -65,6 +67,11 @@ class Report:
         if self.unproven:
             lines.append(
                 f"trans_ids that the chain does not know, beside a tx_hash that proves the circ: {self.unproven}"
+            )
+        if self.erased:
+            lines.append(
+                "forms that the node says to have forgotten, as their operators' private data, so that nobody can hold "
+                f"them against their digests: {self.erased}"
             )
         lines += [f"could not check: {each}" for each in self.unchecked]
         lines += [f"note: {each}" for each in self.notes]
@@ -97,6 +104,7 @@ class Report:
                 "pending": self.pending,
                 "replayed_circs": self.replayed,
                 "unproven_trans_ids": self.unproven,
+                "forgotten_forms": self.erased,
                 "goods_not_on_chain": list(self.fresh),
             },
             "findings": [

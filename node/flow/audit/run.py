@@ -90,6 +90,7 @@ class Run:
             differences=tuple(each for verdict in found for each in verdict.differences),
             fresh=tuple(verdict.goods_id for verdict in found if verdict.fresh),
             unproven=sum(verdict.unproven for verdict in found),
+            erased=sum(verdict.erased for verdict in found),
             replayed=None if self._whole is None else self._whole.circs,
             unchecked=tuple(self._unchecked),
             notes=() if self._whole is None else tuple(self._whole.notes),

@@ -62,7 +62,7 @@ class ShownSerial:
 class ShownCirc:
     """One circ as the node shows it. ``origin`` is the protocol's field ``from``.
 
-    ``recorded_at`` is in microseconds since 1970.
+    ``recorded_at`` is in microseconds since 1970. An ``erased`` circ's form was forgotten, as the node says.
     """
 
     goods_id: int | None
@@ -78,6 +78,12 @@ class ShownCirc:
     status: str | None
     files: tuple[str, ...] = ()
     recorded_at: int | None = None
+    erased: bool = False
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the node says that it has forgotten the form, and so shows neither salt nor form."""
+        return self.erased and not self.salt and not self.form
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,11 @@ class _Maker:
 
     def _find(self, shown: ShownCirc, receipts: Mapping[str, Receipt]) -> _Taken | None:
         """The event that is a shown circ: of these goods, and with its digest."""
+        if shown.is_withheld:
+            raise ProofImpossible(
+                f"circ {shown.trans_id or shown.tx_hash}: its form was forgotten at its operator's wish, and "
+                "a proof has every form"
+            )
         if len(shown.salt) != SALT_BYTES:
             raise ProofImpossible(f"the node shows a circ with a salt of {len(shown.salt)} bytes, want {SALT_BYTES}")
         digest = form_digest(shown.salt, shown.form)

@@ -155,6 +155,8 @@ class Reindex:
             new.circs.put_failed_in_order()
         self._date(new, history, first)
         outcome.missing_forms = forms.attach(new, self._sources, lambda done: self._tell(Stage.FORMS, done, None))
+        if erased := new.circs.erased():
+            outcome.notes.append(f"private forms that were forgotten on purpose, and stay so: {erased}")
         outcome.notes += [f"{place.name} could not be asked: {place.silent}" for place in self._sources if place.silent]
         people.place(new, played, waiting, outcome.notes.append, outcome.lost.append)
         products.place(new, played.replay.goods, outcome.lost.append)

@@ -15,7 +15,7 @@ from node.files.gateway import Gateway
 from node.files.keeper import ContentDamaged, ContentMissing, FileKeeper, KeeperUnavailable
 from node.store import published
 from node.store.db import Store
-from node.store.rebuild import Rebuild
+from node.store.rebuild import KnownForm, Rebuild
 
 LINE_BYTES_MAX = 1024 * 1024
 SILENT_MAX = 3
@@ -26,8 +26,8 @@ def export_forms(store: Store, out: TextIO) -> int:
     """Write salt and form of every circ, a line of JSON each; answers how many."""
     total = 0
     try:
-        for salt, form in published.forms():
-            line = {"salt": salt.hex(), "form": form.decode()}
+        for salt, form, private in published.forms():
+            line = {"salt": salt.hex(), "form": form.decode(), **({"private": True} if private else {})}
             out.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
             total += 1
     finally:
@@ -35,8 +35,8 @@ def export_forms(store: Store, out: TextIO) -> int:
     return total
 
 
-def read_export(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Salt and form of each line that ``export_forms`` wrote; SetupError that names a line which is none."""
+def read_export(path: Path) -> Iterator[KnownForm]:
+    """The form of each line that ``export_forms`` wrote; SetupError that names a line which is none."""
     try:
         with open(path, "rb") as file:
             number = 0
@@ -47,16 +47,18 @@ def read_export(path: Path) -> Iterator[tuple[bytes, bytes]]:
         raise SetupError(f"--forms {path}: {fault.strerror}") from fault
 
 
-def _line(path: Path, number: int, line: bytes) -> tuple[bytes, bytes]:
+def _line(path: Path, number: int, line: bytes) -> KnownForm:
+    private = False
     try:
         value = json.loads(line)
         salt, form = bytes.fromhex(value["salt"]), value["form"].encode()
+        private = value.get("private") is True
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         salt, form = b"", b""
     if len(salt) != SALT_BYTES or len(form) > FORM_BYTES_MAX:
         want = '{"salt": 32 hex digits, "form": text}'
         raise SetupError(f"--forms {path}: line {number} is no form, want {want}")
-    return salt, form
+    return KnownForm(salt, form, private=private)
 
 
 class Source:

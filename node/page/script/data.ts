@@ -5,7 +5,7 @@ export interface Circ {
   operator: string;
   to: string;
   form: string;
-  salt: string;
+  salt: string; // empty where the node has forgotten salt and form
   trans_id: string;
   tx_hash: string | null;
   times: number | null;
@@ -21,6 +21,7 @@ export interface Data {
   contract: string;
   endpoint: string;
   left_out: number;
+  hinted: boolean;
   parties: Record<string, [nickname: string, registered: string | null]>;
   files: Record<string, [name: string, type: string, picture: boolean, size: number]>;
   circs: Circ[];
@@ -44,6 +45,7 @@ export function isData(value: unknown): value is Data {
     isText(data.chain) && /^[0-9]+$/.test(data.chain) &&
     isText(data.contract) && /^0x[0-9a-fA-F]{40}$/.test(data.contract) &&
     isText(data.endpoint) && isWhole(data.left_out) && data.left_out >= 0 &&
+    typeof data.hinted === "boolean" &&
     typeof data.parties === "object" && data.parties !== null &&
     Object.values(data.parties).every((one) => isText(one[0]) && (one[1] === null || HASH.test(one[1]))) &&
     typeof data.files === "object" && data.files !== null &&
@@ -55,7 +57,7 @@ export function isData(value: unknown): value is Data {
 function isCirc(circ: Circ): boolean {
   return (
     isWhole(circ.kind) && isText(circ.operator) && isText(circ.to) && isText(circ.form) &&
-    isText(circ.salt) && /^[0-9a-f]{32}$/.test(circ.salt) && isText(circ.trans_id) && HASH.test(circ.trans_id) &&
+    isText(circ.salt) && /^([0-9a-f]{32})?$/.test(circ.salt) && isText(circ.trans_id) && HASH.test(circ.trans_id) &&
     (circ.tx_hash === null || (isText(circ.tx_hash) && HASH.test(circ.tx_hash))) &&
     (circ.times === null || isWhole(circ.times)) && isText(circ.status) && isWhole(circ.time) &&
     typeof circ.by_block === "boolean"

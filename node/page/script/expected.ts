@@ -50,6 +50,7 @@ class Expected {
       name,
       this.say("goods", { goods: data.goods }),
       ...this.notices(),
+      ...(data.hinted ? [this.say("hint"), this.say("hint_text"), this.say("hint_do")] : []),
       this.say("holder"),
       ...this.holder(),
       ...this.facts(),
@@ -172,6 +173,7 @@ class Expected {
       ...this.who(circ.operator),
       ...(circ.to === circ.operator ? [] : [this.say("to"), ...this.who(circ.to)]),
       ...(circ.status === "success" ? [] : [this.say("pending"), this.say("pending_text")]),
+      ...(circ.salt ? [] : [this.say("forgotten")]),
       ...(isProduct || !members?.size ? [] : this.texts.tree(members)),
       ...cids.slice(0, FILES_OF_ENTRY_MAX).flatMap((cid) => this.file(cid)),
       more > 0 ? this.say("more_files", { count: more }) : "",
@@ -179,7 +181,7 @@ class Expected {
       this.say("number"), circ.times === null ? this.say("none") : String(circ.times),
       this.say("trans_id"), circ.trans_id,
       ...(circ.tx_hash === null || circ.tx_hash === circ.trans_id ? [] : [this.say("tx_hash"), circ.tx_hash]),
-      this.say("digest"), circ.salt,
+      ...(circ.salt ? [this.say("digest"), circ.salt] : []),
     ];
   }
 

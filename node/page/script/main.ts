@@ -24,12 +24,12 @@ function readData(): Data | null {
 }
 
 // What can be told without asking anybody.
-function checkPage(data: Data): Fault[] {
+async function checkPage(data: Data): Promise<Fault[]> {
   const faults: Fault[] = [];
   const number = /^\/t\/0*([0-9]+)\/?$/.exec(location.pathname)?.[1] ?? "";
   if (number !== String(data.goods)) faults.push({ label: "d_address", values: { want: number, found: data.goods } });
   const wanted = expected(data);
-  const found = shown(document.body);
+  const found = await shown(document.body);
   if (document.title !== wanted.title) faults.push(text(document.title, wanted.title));
   const length = Math.max(found.texts.length, wanted.texts.length);
   for (let index = 0; index < length; index++) {
@@ -69,11 +69,10 @@ class Check {
   private readonly pictures = new Map<Element, string>();
   private run = 0;
 
-  constructor(private readonly data: Data) {
+  constructor(private readonly data: Data, faults: Fault[]) {
     this.texts = new Texts(data.language);
-    prepare(document.body);
     const labelFaults = checkLabel(data);
-    this.pageFaults = [...checkPage(data), ...labelFaults];
+    this.pageFaults = [...faults, ...labelFaults];
     this.entries = [...document.querySelectorAll(".entry")];
     const label = !fragment.has("c") ? "none" : labelFaults.length ? "differs" : "agrees";
     this.verdict = new Verdict(this.texts, data, label, (url) => {
@@ -116,14 +115,16 @@ class Check {
   private async conclude(url: string, finding: Finding, unchecked: number, bad: Fault[]): Promise<void> {
     const faults = [...this.pageFaults, ...finding.faults, ...bad];
     const { done, waiting, block } = finding;
-    const { left_out: leftOut } = this.data;
+    const { left_out: leftOut, circs } = this.data;
+    const forgotten = circs.filter((circ) => !circ.salt).length;
     if (faults.length) {
       const isOld = faults.every((fault) => fault.label === "d_left_out") && (await this.hasGrown());
       if (isOld) this.verdict.show("pending", [], this.texts.say("w_grown"), url, block, true);
       else this.verdict.show("differs", this.lines(faults), this.texts.say("t_differs"), url, block);
-    } else if (leftOut || unchecked) {
+    } else if (leftOut || forgotten || unchecked) {
       const what = [
         leftOut ? this.texts.say("p_omitted", { count: leftOut }) : "",
+        forgotten ? this.texts.say("p_forgotten", { count: forgotten }) : "",
         unchecked ? this.texts.say("p_files", { count: unchecked }) : "",
       ];
       this.verdict.show("partly", [], this.texts.say("t_partly", { what: what.filter(Boolean).join(", ") }), url, block);
@@ -208,10 +209,16 @@ addEventListener("hashchange", () => {
   else if (isLabelled(fragment)) history.replaceState(null, "", `#${fragment}`);
 });
 
+async function begin(data: Data): Promise<void> {
+  prepare(document.body);
+  const check = new Check(data, await checkPage(data));
+  const endpoint = fragment.get("rpc") ?? data.endpoint;
+  await check.start(endpoint && addressOf(endpoint, location.origin));
+}
+
 const data = readData();
 if (data) {
-  const endpoint = fragment.get("rpc") ?? data.endpoint;
-  void new Check(data).start(endpoint && addressOf(endpoint, location.origin));
+  void begin(data);
 } else {
   const texts = new Texts(document.documentElement.lang.startsWith("zh") ? "zh" : "en");
   new Verdict(texts, null, "none", () => undefined).show("differs", [texts.say("d_data")], texts.say("t_differs"));

@@ -3,6 +3,7 @@ import { link, picture } from "./expected";
 
 const SKIPPED = "script, noscript"; // a browser shows neither
 const FILES = "/ipfs/";
+const BUSY_MS_MAX = 25;
 
 export interface Shown {
   texts: string[];
@@ -18,13 +19,19 @@ export function prepare(body: HTMLElement): void {
   body.replaceChildren(copy.content);
 }
 
-export function shown(body: HTMLElement): Shown {
+// A long history takes a second to read: now and then the reader's own doings come first.
+export async function shown(body: HTMLElement): Promise<Shown> {
+  let until = performance.now() + BUSY_MS_MAX;
   const texts: string[] = [];
   let hidden: string | null = null;
   const walker = document.createTreeWalker(body, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) =>
     node instanceof Element && node.matches(SKIPPED) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT,
   );
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    if (performance.now() > until) {
+      await new Promise((resolve) => setTimeout(resolve));
+      until = performance.now() + BUSY_MS_MAX;
+    }
     if (node instanceof Element) {
       const text = addressed(node) + pictured(node);
       if (text) texts.push(text);

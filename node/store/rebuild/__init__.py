@@ -1,6 +1,6 @@
 """Building an index anew beside the old one. Plain SQL: both are open at once, and one of them may be damaged."""
 
-from node.store.rebuild.builder import Rebuild
+from node.store.rebuild.builder import KnownForm, Rebuild
 from node.store.rebuild.circs import ChainCirc
 from node.store.rebuild.compare import Difference, compare
 from node.store.rebuild.files import Places, put_in_place
@@ -13,6 +13,7 @@ __all__ = [
     "UNKNOWN",
     "ChainCirc",
     "Difference",
+    "KnownForm",
     "Mined",
     "OldActor",
     "OldIndex",

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from node.domain.form import NO_SALT, SALT_BYTES, form_digest
@@ -19,10 +21,12 @@ from node.store.rebuild.people import People
 from node.store.rebuild.products import Products
 from node.store.rebuild.times import Times
 from node.store.rebuild.transactions import Transactions
+from node.store.unsealed import COLUMNS as UNSEALED
 
-_FROM_CHAIN = frozenset({"circ", "circ_goods", "actor", "published", HISTORY})
+_FROM_CHAIN = frozenset({"circ", "circ_goods", "actor", "published", "change", "feed", HISTORY})
 _SCRATCH = """
-CREATE TABLE scratch.known (digest BLOB PRIMARY KEY, salt BLOB, form BLOB, created_at INTEGER, reason TEXT);
+CREATE TABLE scratch.known (
+    digest BLOB PRIMARY KEY, salt BLOB, form BLOB, created_at INTEGER, reason TEXT, private INTEGER, erased BLOB);
 CREATE TABLE scratch.sent (digest BLOB PRIMARY KEY, outbox_id INTEGER) WITHOUT ROWID;
 CREATE TABLE scratch.arrived (
     circ_id INTEGER PRIMARY KEY, digest BLOB, circ_type INTEGER, operator INTEGER, receiver INTEGER, status TEXT,
@@ -39,6 +43,20 @@ CREATE TABLE scratch.kept (cid TEXT PRIMARY KEY, size INTEGER);
 CREATE TABLE scratch.old_actor AS SELECT * FROM main.actor WHERE 0;
 CREATE UNIQUE INDEX scratch.old_actor_id ON old_actor (id);
 """
+
+
+@dataclass(frozen=True, slots=True)
+class KnownForm:
+    """A form with its salt, when it was recorded, why its circ failed and whether it is private, as far as is known.
+
+    What an old index has in these columns may be anything.
+    """
+
+    salt: Any
+    form: Any
+    created_at: Any = None
+    reason: Any = None
+    private: Any = None
 
 
 class Rebuild:
@@ -71,8 +89,14 @@ class Rebuild:
                 self._copy(old, table, f'main."{table}"')
         self._copy(old, "actor", "scratch.old_actor")
         self.db.executemany("INSERT OR IGNORE INTO scratch.kept VALUES (?, ?)", old.rows("published", ["cid", "size"]))
-        columns = ["salt", "form", "created_at", *(["reason"] if "reason" in old.columns("circ") else [])]
-        self.know_forms(_told(old.rows("circ", columns), tell))
+        self._copy_unsealed(old)
+        self._know_erased(old)
+        more = [column for column in ("reason", "private") if column in old.columns("circ")]
+        rows = _told(old.rows("circ", ["salt", "form", "created_at", *more]), tell)
+        self.know_forms(
+            KnownForm(salt, form, at, **dict(zip(more, others, strict=True)))  # the older the index, the fewer columns
+            for salt, form, at, *others in rows
+        )
         self.db.execute("UPDATE main.goods SET holder = 0, times = 0")
 
     def _copy(self, old: OldIndex, table: str, target: str) -> None:
@@ -84,17 +108,44 @@ class Rebuild:
             insert = f"INSERT OR IGNORE INTO {target} ({names}) VALUES ({places})"
             self.db.executemany(insert, old.rows(table, columns))
 
-    def know_forms(self, forms: Iterable[tuple[Any, ...]]) -> None:
-        """Salts and forms that may belong to circs of the chain: their digests will tell.
+    def _copy_unsealed(self, old: OldIndex) -> None:
+        """What the old index, of an older version, keeps open waits to be sealed, as the migration leaves it."""
+        for table, (before, columns) in UNSEALED.items():
+            for place in (table, before):
+                rows = list(islice(old.rows(place, columns), 1))
+                if rows:
+                    self.db.execute(f"CREATE TABLE main.{table} ({', '.join(columns)})")
+                    self.db.executemany(
+                        f"INSERT INTO main.{table} VALUES ({', '.join('?' * len(columns))})", old.rows(place, columns)
+                    )
+                    break
 
-        What else is known may follow: the time of record, and why the circ failed.
-        """
-        rows = (
-            (form_digest(salt, form), salt, form, *more, *[None] * (2 - len(more)))
-            for salt, form, *more in forms
-            if isinstance(salt, bytes) and isinstance(form, bytes) and len(salt) == SALT_BYTES and salt != NO_SALT
+    def _know_erased(self, old: OldIndex) -> None:
+        """Circs whose form was forgotten on purpose: whoever still has it must not bring it back."""
+        rows = old.rows("circ", ["erased_digest", "created_at", "reason"])
+        self.db.executemany(
+            "INSERT OR IGNORE INTO scratch.known VALUES (?, NULL, NULL, ?, ?, 1, ?)",
+            ((digest, at, reason, digest) for digest, at, reason in rows if isinstance(digest, bytes)),
         )
-        self.db.executemany("INSERT OR IGNORE INTO scratch.known VALUES (?, ?, ?, ?, ?)", rows)
+
+    def know_forms(self, forms: Iterable[KnownForm]) -> None:
+        """Salts and forms that may belong to circs of the chain: their digests will tell."""
+        rows = (
+            (
+                form_digest(one.salt, one.form),
+                one.salt,
+                one.form,
+                one.created_at,
+                one.reason,
+                1 if one.private else None,
+            )
+            for one in forms
+            if isinstance(one.salt, bytes)
+            and isinstance(one.form, bytes)
+            and len(one.salt) == SALT_BYTES
+            and one.salt != NO_SALT
+        )
+        self.db.executemany("INSERT OR IGNORE INTO scratch.known VALUES (?, ?, ?, ?, ?, ?, NULL)", rows)
 
     def settings(self) -> dict[str, str]:
         """What the data directory belongs to, as the old index remembers it."""
@@ -128,6 +179,7 @@ class Rebuild:
 
     def finish(self) -> None:
         """Make the new index durable; nothing more can be written."""
+        self.db.execute("DELETE FROM main.change")  # nobody has a cursor of this feed yet
         self.db.execute("COMMIT")
         self.db.close()
         handle = os.open(self._path, os.O_RDWR)

@@ -31,9 +31,10 @@ _ARRIVED = (
     """UPDATE main.outbox SET state = a.state, block_number = a.block_number, block_hash = a.block_hash,
         mined_hash = a.tx_hash FROM scratch.arrived a WHERE a.outbox_id = outbox.id""",
     """INSERT INTO scratch.used SELECT outbox_id FROM scratch.arrived""",
-    """INSERT INTO main.circ (id, circ_type, operator_id, to_id, form, salt, status, outbox_id, created_at)
+    """INSERT INTO main.circ
+        (id, circ_type, operator_id, to_id, form, salt, status, outbox_id, created_at, private, erased_digest)
         SELECT circ_id, circ_type, operator, receiver, coalesce(form, x''), coalesce(salt, :no_salt), status, outbox_id,
-            coalesce(created_at, 0)
+            coalesce(created_at, 0), private, erased
         FROM scratch.arrived a LEFT JOIN scratch.known k ON k.digest = a.digest""",
     """INSERT INTO scratch.chain SELECT circ_id, digest FROM scratch.arrived""",
     """DELETE FROM scratch.arrived""",
@@ -95,9 +96,10 @@ class Circs:
         """One circ, behind all that are there; ``reason`` says why it failed, if nothing better is known."""
         self.total += 1
         insert = """
-            INSERT INTO main.circ (id, circ_type, operator_id, to_id, form, salt, status, outbox_id, created_at, reason)
+            INSERT INTO main.circ (id, circ_type, operator_id, to_id, form, salt, status, outbox_id, created_at, reason,
+                private, erased_digest)
             SELECT ?, ?, ?, ?, coalesce(form, x''), coalesce(salt, ?), ?, ?, coalesce(created_at, 0),
-                CASE WHEN ? IS NULL THEN NULL ELSE coalesce(reason, ?) END
+                CASE WHEN ? IS NULL THEN NULL ELSE coalesce(reason, ?) END, private, erased
             FROM (SELECT 1) LEFT JOIN scratch.known ON digest = ?"""
         values = (self.total, circ.circ_type, circ.operator, circ.to, NO_SALT, circ.status.value, outbox_id)
         self._db.execute(insert, (*values, reason, reason, circ.digest))
@@ -131,11 +133,16 @@ class Circs:
         change = f"UPDATE main.goods SET last_outbox = last FROM ({pending}) WHERE goods_id = id"
         self._db.execute(change, [CircStatus.PENDING.value])
 
+    def erased(self) -> int:
+        """How many circs have lost their form on purpose."""
+        (total,) = self._db.execute("SELECT count(*) FROM main.circ WHERE erased_digest IS NOT NULL").fetchone()
+        return int(total)
+
     def formless(self) -> Iterator[tuple[int, bytes]]:
-        """The circs whose form is missing: id and digest."""
+        """The circs whose form is missing, and was not forgotten on purpose: id and digest."""
         query = """
             SELECT c.id, digest FROM main.circ c JOIN scratch.chain ON circ_id = c.id
-            WHERE salt = ? AND c.id > ? ORDER BY c.id LIMIT ?"""
+            WHERE salt = ? AND erased_digest IS NULL AND c.id > ? ORDER BY c.id LIMIT ?"""
         after = 0
         while page := self._db.execute(query, (NO_SALT, after, _PAGE_ROWS)).fetchall():
             yield from page

@@ -37,10 +37,9 @@ class People:
 
     def add_lost_user(self, username: str) -> int:
         """Somebody of whom only the name's digest is left: can't log in, and nothing can be handed to them."""
-        columns = "username, nickname, phone, email, avatar, role, password_hash, token_epoch, deleted, realname"
-        insert = f"""
-            INSERT INTO main.user ({columns}, resident_id_masked, created_at)
-            VALUES (?, '', '', '', '', ?, '', 0, 1, '', '', 0)
+        insert = """
+            INSERT INTO main.user (username, nickname, avatar, role, password_hash, token_epoch, deleted, created_at)
+            VALUES (?, '', '', ?, '', 0, 1, 0)
             ON CONFLICT (username) DO UPDATE SET deleted = 1 RETURNING id"""
         (found,) = self._db.execute(insert, (username, Role.NORMAL.value)).fetchall()
         return int(found[0])

@@ -29,8 +29,7 @@ class Products:
         """Class and serial as the form has them; what it does not say stays, or is empty where there was nothing."""
         org, kind, serial = made.org, made.goods_class, made.serial
         self._db.execute(
-            "INSERT OR IGNORE INTO main.org (id, name, code, legal_name, legal_phone, info, owner_id, created_at)"
-            " VALUES (?, ?, ?, '', '', x'', ?, 0)",
+            "INSERT OR IGNORE INTO main.org (id, name, code, info, owner_id, created_at) VALUES (?, ?, ?, x'', ?, 0)",
             (org.id, org.name, org.code, user_id),
         )
         facts = (kind.name, kind.description.encode(), kind.trademark, kind.material_id, org.id)
@@ -70,8 +69,8 @@ class Products:
         if new:
             somebody = "SELECT min(id) FROM main.user"
             self._db.execute(
-                "INSERT OR IGNORE INTO main.org (id, name, code, legal_name, legal_phone, info, owner_id, created_at)"
-                f" SELECT {UNKNOWN}, 'unknown', '', '', '', x'', ({somebody}), 0"
+                "INSERT OR IGNORE INTO main.org (id, name, code, info, owner_id, created_at)"
+                f" SELECT {UNKNOWN}, 'unknown', '', x'', ({somebody}), 0"
             )
             self._db.execute(
                 "INSERT OR IGNORE INTO main.goods_class (id, name, description, trademark, material_id, state, org_id,"

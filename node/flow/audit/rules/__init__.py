@@ -10,7 +10,8 @@ are kept; each module of this package has those that its own docstring names:
 5.  the event of that transaction, emitted by the contract, names these goods, and no circ is shown twice. Anybody
     may send a circ, so tx_hash may be a stranger's transaction; what trans_id names is, if the chain knows it, a call
     for the same circ. What the chain doesn't know of is counted, since nothing proves it;
-6.  the event's kind, operator and receiver are those shown, and its digest is that of the shown salt and form;
+6.  the event's kind, operator and receiver are those shown, and its digest is that of the shown salt and form. A form
+    that the node says to have forgotten is counted, since nobody can check it;
 7.  the operator's account, as it was then, signed exactly this circ. That is looked at where the transaction calls
     the contract directly. Where another contract made the call, the signature can't be read from the calldata, and
     the log proves it: code with the known hash emits it only after it has checked the signature;

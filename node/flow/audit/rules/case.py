@@ -26,7 +26,8 @@ class Case:
 
     ``claims`` are the circs that are on the chain, ``waiting`` those that wait for it, both in the order shown.
     ``doomed`` has the trans_ids of waiting circs whose transaction was reverted, ``unsettled`` counts the failed ones
-    of which the chain has yet to say so, ``unproven`` the trans_ids of claims that the chain doesn't know.
+    of which the chain has yet to say so, ``unproven`` the trans_ids of claims that the chain doesn't know, ``erased``
+    the claims whose form the node says to have forgotten.
     ``recorded`` is the circ with the latest time of record that could be so.
     """
 
@@ -39,6 +40,7 @@ class Case:
         self.doomed: set[str] = set()
         self.unsettled = 0
         self.unproven = 0
+        self.erased = 0
         self.recorded: ShownCirc | None = None
         self.ambiguous: set[str] = set()
         self._seen: set[str] = set()
@@ -63,4 +65,6 @@ class Case:
     def verdict(self, *, fresh: bool) -> Verdict:
         """What has been found."""
         pending = len(self.waiting) + self.unsettled
-        return Verdict(self.goods_id, len(self.claims), pending, tuple(self._differences), fresh, self.unproven)
+        return Verdict(
+            self.goods_id, len(self.claims), pending, tuple(self._differences), fresh, self.unproven, self.erased
+        )

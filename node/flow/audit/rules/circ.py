@@ -31,6 +31,8 @@ def take(case: Case, index: int, circ: ShownCirc) -> Claim | ShownCirc | None:
         case.differ_circ(5, What.SHOWN_TWICE, circ, "is shown twice")
         return None
     # The chain's event is what happened; the node must show the same.
+    if circ.is_withheld:
+        case.erased += 1
     form_holds = content.check_content(case, circ, event.circ)
     content.check_signature(case, circ, event)
     content.check_names(case, circ, event.circ)
@@ -87,7 +89,9 @@ def _check_shape(case: Case, index: int, circ: ShownCirc) -> CircStatus | None:
         return None
     if circ.tx_hash is None and status is CircStatus.SUCCESS:
         case.differ_circ(3, What.MISSHAPEN, circ, "is shown as success without its tx_hash")
-    if len(circ.salt) != SALT_BYTES:
+    if circ.erased and not circ.is_withheld:
+        case.differ_circ(3, What.MISSHAPEN, circ, "is shown as forgotten, but with a salt or a form")
+    elif len(circ.salt) != SALT_BYTES and not circ.is_withheld:
         case.differ_circ(3, What.MISSHAPEN, circ, f"has a salt of {len(circ.salt)} bytes, want {SALT_BYTES}")
     if circ.recorded_at is None:
         case.differ_circ(3, What.MISSHAPEN, circ, "is shown without its time of record")

@@ -28,6 +28,13 @@ def check(case: Case, shown: ShownGoods) -> None:
             f"their creator is shown as {quoted(shown.creator)}, the first produce circ's operator is "
             f"{quoted(circ.operator)}",
         )
+    if circ.is_withheld:
+        case.differ_circ(
+            12,
+            What.PRODUCT,
+            circ,
+            "is the first produce of the goods, whose form is the node's own: it can't be forgotten",
+        )
     if not form_holds:
         return  # step 6 has said that the form is another
     try:
@@ -53,7 +60,7 @@ def _first_produce(case: Case) -> tuple[ShownCirc, bool] | None:
     """
     if not case.claims:
         first = case.waiting[0] if case.waiting and not case.facts.times else None
-        return None if first is None or first.circ_type != CircType.PRODUCE else (first, True)
+        return None if first is None or first.circ_type != CircType.PRODUCE else (first, not first.is_withheld)
     shown = [claim for claim in case.claims.values() if claim.event.circ.circ_type is CircType.PRODUCE]
     produced = [event for event in case.facts.events or () if event.circ.circ_type is CircType.PRODUCE]
     if not shown:

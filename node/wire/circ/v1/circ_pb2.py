@@ -27,19 +27,19 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x63irc/v1/circ.proto\x12\x07\x63irc.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xda\x04\n\nCircRecord\x12.\n\tobject_id\x18\x01 \x01(\x0b\x32\x1b.google.protobuf.Int64Value\x12$\n\tcirc_type\x18\x02 \x01(\x0e\x32\x11.circ.v1.CircType\x12.\n\x08Operator\x18\x03 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12*\n\x04\x66rom\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12(\n\x02to\x18\x05 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12\x30\n\nfrom_value\x18\x06 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12-\n\x07tx_hash\x18\x07 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12.\n\x08trans_id\x18\x08 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12\'\n\x02id\x18\t \x01(\x0b\x32\x1b.google.protobuf.Int64Value\x12*\n\x05times\x18\n \x01(\x0b\x32\x1b.google.protobuf.Int64Value\x12,\n\x06status\x18\x0b \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12\x0c\n\x04salt\x18\x64 \x01(\x0c\x12\r\n\x05\x66iles\x18\x65 \x03(\t\x12\x0e\n\x06reason\x18\x66 \x01(\t\x12/\n\x0brecorded_at\x18g \x01(\x0b\x32\x1a.google.protobuf.Timestamp*<\n\x08\x43ircType\x12\x0b\n\x07produce\x10\x00\x12\x0b\n\x07process\x10\x01\x12\x0c\n\x08transfer\x10\x03\x12\x08\n\x04\x65xam\x10\x04*4\n\x0cRecordStatus\x12\x0b\n\x07pending\x10\x00\x12\n\n\x06\x66\x61iled\x10\x01\x12\x0b\n\x07success\x10\x02*n\n\x05\x45rror\x12\x16\n\x12\x43REATE_CIRC_FAILED\x10\x00\x12\x12\n\x0e\x43IRC_NOT_FOUND\x10\x01\x12\x12\n\x0eINVALID_PARAMS\x10\x02\x12\x16\n\x12\x43IRC_ALREADY_EXIST\x10\x03\x12\r\n\tNOT_OWNER\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x63irc/v1/circ.proto\x12\x07\x63irc.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xfb\x04\n\nCircRecord\x12.\n\tobject_id\x18\x01 \x01(\x0b\x32\x1b.google.protobuf.Int64Value\x12$\n\tcirc_type\x18\x02 \x01(\x0e\x32\x11.circ.v1.CircType\x12.\n\x08Operator\x18\x03 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12*\n\x04\x66rom\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12(\n\x02to\x18\x05 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12\x30\n\nfrom_value\x18\x06 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12-\n\x07tx_hash\x18\x07 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12.\n\x08trans_id\x18\x08 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12\'\n\x02id\x18\t \x01(\x0b\x32\x1b.google.protobuf.Int64Value\x12*\n\x05times\x18\n \x01(\x0b\x32\x1b.google.protobuf.Int64Value\x12,\n\x06status\x18\x0b \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12\x0c\n\x04salt\x18\x64 \x01(\x0c\x12\r\n\x05\x66iles\x18\x65 \x03(\t\x12\x0e\n\x06reason\x18\x66 \x01(\t\x12/\n\x0brecorded_at\x18g \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07private\x18h \x01(\x08\x12\x0e\n\x06\x65rased\x18i \x01(\x08*<\n\x08\x43ircType\x12\x0b\n\x07produce\x10\x00\x12\x0b\n\x07process\x10\x01\x12\x0c\n\x08transfer\x10\x03\x12\x08\n\x04\x65xam\x10\x04*4\n\x0cRecordStatus\x12\x0b\n\x07pending\x10\x00\x12\n\n\x06\x66\x61iled\x10\x01\x12\x0b\n\x07success\x10\x02*n\n\x05\x45rror\x12\x16\n\x12\x43REATE_CIRC_FAILED\x10\x00\x12\x12\n\x0e\x43IRC_NOT_FOUND\x10\x01\x12\x12\n\x0eINVALID_PARAMS\x10\x02\x12\x16\n\x12\x43IRC_ALREADY_EXIST\x10\x03\x12\r\n\tNOT_OWNER\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'node.wire.circ.v1.circ_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CIRCTYPE']._serialized_start=701
-  _globals['_CIRCTYPE']._serialized_end=761
-  _globals['_RECORDSTATUS']._serialized_start=763
-  _globals['_RECORDSTATUS']._serialized_end=815
-  _globals['_ERROR']._serialized_start=817
-  _globals['_ERROR']._serialized_end=927
+  _globals['_CIRCTYPE']._serialized_start=734
+  _globals['_CIRCTYPE']._serialized_end=794
+  _globals['_RECORDSTATUS']._serialized_start=796
+  _globals['_RECORDSTATUS']._serialized_end=848
+  _globals['_ERROR']._serialized_start=850
+  _globals['_ERROR']._serialized_end=960
   _globals['_CIRCRECORD']._serialized_start=97
-  _globals['_CIRCRECORD']._serialized_end=699
+  _globals['_CIRCRECORD']._serialized_end=732
 # @@protoc_insertion_point(module_scope)

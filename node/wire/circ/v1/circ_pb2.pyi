@@ -46,7 +46,7 @@ CIRC_ALREADY_EXIST: Error
 NOT_OWNER: Error
 
 class CircRecord(_message.Message):
-    __slots__ = ("object_id", "circ_type", "Operator", "to", "from_value", "tx_hash", "trans_id", "id", "times", "status", "salt", "files", "reason", "recorded_at")
+    __slots__ = ("object_id", "circ_type", "Operator", "to", "from_value", "tx_hash", "trans_id", "id", "times", "status", "salt", "files", "reason", "recorded_at", "private", "erased")
     OBJECT_ID_FIELD_NUMBER: _ClassVar[int]
     CIRC_TYPE_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +62,8 @@ class CircRecord(_message.Message):
     FILES_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     RECORDED_AT_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_FIELD_NUMBER: _ClassVar[int]
+    ERASED_FIELD_NUMBER: _ClassVar[int]
     object_id: _wrappers_pb2.Int64Value
     circ_type: CircType
     Operator: _wrappers_pb2.StringValue
@@ -76,4 +78,6 @@ class CircRecord(_message.Message):
     files: _containers.RepeatedScalarFieldContainer[str]
     reason: str
     recorded_at: _timestamp_pb2.Timestamp
-    def __init__(self, object_id: _Optional[_Union[_wrappers_pb2.Int64Value, _Mapping]] = ..., circ_type: _Optional[_Union[CircType, str]] = ..., Operator: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., to: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., from_value: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., tx_hash: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., trans_id: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., id: _Optional[_Union[_wrappers_pb2.Int64Value, _Mapping]] = ..., times: _Optional[_Union[_wrappers_pb2.Int64Value, _Mapping]] = ..., status: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., salt: _Optional[bytes] = ..., files: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ..., recorded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., **kwargs) -> None: ...
+    private: bool
+    erased: bool
+    def __init__(self, object_id: _Optional[_Union[_wrappers_pb2.Int64Value, _Mapping]] = ..., circ_type: _Optional[_Union[CircType, str]] = ..., Operator: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., to: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., from_value: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., tx_hash: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., trans_id: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., id: _Optional[_Union[_wrappers_pb2.Int64Value, _Mapping]] = ..., times: _Optional[_Union[_wrappers_pb2.Int64Value, _Mapping]] = ..., status: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., salt: _Optional[bytes] = ..., files: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ..., recorded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., private: _Optional[bool] = ..., erased: _Optional[bool] = ..., **kwargs) -> None: ...

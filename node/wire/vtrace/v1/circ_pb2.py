@@ -28,7 +28,7 @@ from node.wire.goods.v1 import goods_pb2 as goods_dot_v1_dot_goods__pb2
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14vtrace/v1/circ.proto\x12\tvtrace.v1\x1a\x12\x63irc/v1/circ.proto\x1a\x14goods/v1/goods.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xb4\x01\n\x11\x43reateCircRequest\x12\x10\n\x08goods_id\x18\x01 \x01(\x05\x12$\n\tcirc_type\x18\x02 \x01(\x0e\x32\x11.circ.v1.CircType\x12*\n\x04\x66rom\x18\x03 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12\n\n\x02to\x18\x04 \x01(\t\x12/\n\nform_value\x18\x05 \x01(\x0b\x32\x1b.google.protobuf.BytesValue\"r\n\x12\x43reateCircResponse\x12,\n\x07\x63irc_id\x18\x01 \x01(\x0b\x32\x1b.google.protobuf.Int64Value\x12.\n\x08trans_id\x18\x02 \x01(\x0b\x32\x1c.google.protobuf.StringValue\"\xe3\x01\n\x10\x42\x61tchCircRequest\x12\x11\n\tgoods_ids\x18\x01 \x03(\x05\x12$\n\tcirc_type\x18\x03 \x01(\x0e\x32\x11.circ.v1.CircType\x12\x10\n\x08operator\x18\x04 \x01(\t\x12*\n\x04\x66rom\x18\x05 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12(\n\x02to\x18\x06 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12.\n\tform_info\x18\x07 \x01(\x0b\x32\x1b.google.protobuf.BytesValue\"\x97\x01\n\x11\x42\x61tchCircResponse\x12J\n\x0fgoodsId2transId\x18\x01 \x03(\x0b\x32\x31.vtrace.v1.BatchCircResponse.GoodsId2transIdEntry\x1a\x36\n\x14GoodsId2transIdEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\"\n\x0eGetCircRequest\x12\x10\n\x08goods_id\x18\x01 \x01(\x05\"a\n\x0fGetCircResponse\x12#\n\ngoods_info\x18\x01 \x01(\x0b\x32\x0f.goods.v1.Goods\x12)\n\x0c\x63irc_records\x18\x02 \x03(\x0b\x32\x13.circ.v1.CircRecordb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14vtrace/v1/circ.proto\x12\tvtrace.v1\x1a\x12\x63irc/v1/circ.proto\x1a\x14goods/v1/goods.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xc5\x01\n\x11\x43reateCircRequest\x12\x10\n\x08goods_id\x18\x01 \x01(\x05\x12$\n\tcirc_type\x18\x02 \x01(\x0e\x32\x11.circ.v1.CircType\x12*\n\x04\x66rom\x18\x03 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12\n\n\x02to\x18\x04 \x01(\t\x12/\n\nform_value\x18\x05 \x01(\x0b\x32\x1b.google.protobuf.BytesValue\x12\x0f\n\x07private\x18\x64 \x01(\x08\"r\n\x12\x43reateCircResponse\x12,\n\x07\x63irc_id\x18\x01 \x01(\x0b\x32\x1b.google.protobuf.Int64Value\x12.\n\x08trans_id\x18\x02 \x01(\x0b\x32\x1c.google.protobuf.StringValue\"\xf4\x01\n\x10\x42\x61tchCircRequest\x12\x11\n\tgoods_ids\x18\x01 \x03(\x05\x12$\n\tcirc_type\x18\x03 \x01(\x0e\x32\x11.circ.v1.CircType\x12\x10\n\x08operator\x18\x04 \x01(\t\x12*\n\x04\x66rom\x18\x05 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12(\n\x02to\x18\x06 \x01(\x0b\x32\x1c.google.protobuf.StringValue\x12.\n\tform_info\x18\x07 \x01(\x0b\x32\x1b.google.protobuf.BytesValue\x12\x0f\n\x07private\x18\x64 \x01(\x08\"\x97\x01\n\x11\x42\x61tchCircResponse\x12J\n\x0fgoodsId2transId\x18\x01 \x03(\x0b\x32\x31.vtrace.v1.BatchCircResponse.GoodsId2transIdEntry\x1a\x36\n\x14GoodsId2transIdEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\"\n\x0eGetCircRequest\x12\x10\n\x08goods_id\x18\x01 \x01(\x05\"a\n\x0fGetCircResponse\x12#\n\ngoods_info\x18\x01 \x01(\x0b\x32\x0f.goods.v1.Goods\x12)\n\x0c\x63irc_records\x18\x02 \x03(\x0b\x32\x13.circ.v1.CircRecordb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,17 +38,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHCIRCRESPONSE_GOODSID2TRANSIDENTRY']._loaded_options = None
   _globals['_BATCHCIRCRESPONSE_GOODSID2TRANSIDENTRY']._serialized_options = b'8\001'
   _globals['_CREATECIRCREQUEST']._serialized_start=110
-  _globals['_CREATECIRCREQUEST']._serialized_end=290
-  _globals['_CREATECIRCRESPONSE']._serialized_start=292
-  _globals['_CREATECIRCRESPONSE']._serialized_end=406
-  _globals['_BATCHCIRCREQUEST']._serialized_start=409
-  _globals['_BATCHCIRCREQUEST']._serialized_end=636
-  _globals['_BATCHCIRCRESPONSE']._serialized_start=639
-  _globals['_BATCHCIRCRESPONSE']._serialized_end=790
-  _globals['_BATCHCIRCRESPONSE_GOODSID2TRANSIDENTRY']._serialized_start=736
-  _globals['_BATCHCIRCRESPONSE_GOODSID2TRANSIDENTRY']._serialized_end=790
-  _globals['_GETCIRCREQUEST']._serialized_start=792
-  _globals['_GETCIRCREQUEST']._serialized_end=826
-  _globals['_GETCIRCRESPONSE']._serialized_start=828
-  _globals['_GETCIRCRESPONSE']._serialized_end=925
+  _globals['_CREATECIRCREQUEST']._serialized_end=307
+  _globals['_CREATECIRCRESPONSE']._serialized_start=309
+  _globals['_CREATECIRCRESPONSE']._serialized_end=423
+  _globals['_BATCHCIRCREQUEST']._serialized_start=426
+  _globals['_BATCHCIRCREQUEST']._serialized_end=670
+  _globals['_BATCHCIRCRESPONSE']._serialized_start=673
+  _globals['_BATCHCIRCRESPONSE']._serialized_end=824
+  _globals['_BATCHCIRCRESPONSE_GOODSID2TRANSIDENTRY']._serialized_start=770
+  _globals['_BATCHCIRCRESPONSE_GOODSID2TRANSIDENTRY']._serialized_end=824
+  _globals['_GETCIRCREQUEST']._serialized_start=826
+  _globals['_GETCIRCREQUEST']._serialized_end=860
+  _globals['_GETCIRCRESPONSE']._serialized_start=862
+  _globals['_GETCIRCRESPONSE']._serialized_end=959
 # @@protoc_insertion_point(module_scope)

@@ -11,17 +11,19 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateCircRequest(_message.Message):
-    __slots__ = ("goods_id", "circ_type", "to", "form_value")
+    __slots__ = ("goods_id", "circ_type", "to", "form_value", "private")
     GOODS_ID_FIELD_NUMBER: _ClassVar[int]
     CIRC_TYPE_FIELD_NUMBER: _ClassVar[int]
     FROM_FIELD_NUMBER: _ClassVar[int]
     TO_FIELD_NUMBER: _ClassVar[int]
     FORM_VALUE_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_FIELD_NUMBER: _ClassVar[int]
     goods_id: int
     circ_type: _circ_pb2.CircType
     to: str
     form_value: _wrappers_pb2.BytesValue
-    def __init__(self, goods_id: _Optional[int] = ..., circ_type: _Optional[_Union[_circ_pb2.CircType, str]] = ..., to: _Optional[str] = ..., form_value: _Optional[_Union[_wrappers_pb2.BytesValue, _Mapping]] = ..., **kwargs) -> None: ...
+    private: bool
+    def __init__(self, goods_id: _Optional[int] = ..., circ_type: _Optional[_Union[_circ_pb2.CircType, str]] = ..., to: _Optional[str] = ..., form_value: _Optional[_Union[_wrappers_pb2.BytesValue, _Mapping]] = ..., private: _Optional[bool] = ..., **kwargs) -> None: ...
 
 class CreateCircResponse(_message.Message):
     __slots__ = ("circ_id", "trans_id")
@@ -32,19 +34,21 @@ class CreateCircResponse(_message.Message):
     def __init__(self, circ_id: _Optional[_Union[_wrappers_pb2.Int64Value, _Mapping]] = ..., trans_id: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ...) -> None: ...
 
 class BatchCircRequest(_message.Message):
-    __slots__ = ("goods_ids", "circ_type", "operator", "to", "form_info")
+    __slots__ = ("goods_ids", "circ_type", "operator", "to", "form_info", "private")
     GOODS_IDS_FIELD_NUMBER: _ClassVar[int]
     CIRC_TYPE_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
     FROM_FIELD_NUMBER: _ClassVar[int]
     TO_FIELD_NUMBER: _ClassVar[int]
     FORM_INFO_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_FIELD_NUMBER: _ClassVar[int]
     goods_ids: _containers.RepeatedScalarFieldContainer[int]
     circ_type: _circ_pb2.CircType
     operator: str
     to: _wrappers_pb2.StringValue
     form_info: _wrappers_pb2.BytesValue
-    def __init__(self, goods_ids: _Optional[_Iterable[int]] = ..., circ_type: _Optional[_Union[_circ_pb2.CircType, str]] = ..., operator: _Optional[str] = ..., to: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., form_info: _Optional[_Union[_wrappers_pb2.BytesValue, _Mapping]] = ..., **kwargs) -> None: ...
+    private: bool
+    def __init__(self, goods_ids: _Optional[_Iterable[int]] = ..., circ_type: _Optional[_Union[_circ_pb2.CircType, str]] = ..., operator: _Optional[str] = ..., to: _Optional[_Union[_wrappers_pb2.StringValue, _Mapping]] = ..., form_info: _Optional[_Union[_wrappers_pb2.BytesValue, _Mapping]] = ..., private: _Optional[bool] = ..., **kwargs) -> None: ...
 
 class BatchCircResponse(_message.Message):
     __slots__ = ("goodsId2transId",)

@@ -9,7 +9,9 @@ from node.wire.vtrace.v1 import file_pb2 as _file_pb2
 from node.wire.vtrace.v1 import goods_pb2 as _goods_pb2
 from node.wire.vtrace.v1 import label_pb2 as _label_pb2
 from node.wire.vtrace.v1 import org_pb2 as _org_pb2
+from node.wire.vtrace.v1 import scans_pb2 as _scans_pb2
 from node.wire.vtrace.v1 import user_pb2 as _user_pb2
+from node.wire.vtrace.v1 import watch_pb2 as _watch_pb2
 from google.protobuf import descriptor as _descriptor
 from typing import ClassVar as _ClassVar
 from node.wire.vtrace.v1.algo_pb2 import ListMaterialRequest as ListMaterialRequest
@@ -74,6 +76,9 @@ from node.wire.vtrace.v1.org_pb2 import UpdateOrgRequest as UpdateOrgRequest
 from node.wire.vtrace.v1.org_pb2 import UpdateOrgResponse as UpdateOrgResponse
 from node.wire.vtrace.v1.org_pb2 import GetOrgOfUserRequest as GetOrgOfUserRequest
 from node.wire.vtrace.v1.org_pb2 import GetOrgOfUserResponse as GetOrgOfUserResponse
+from node.wire.vtrace.v1.scans_pb2 import ListScanAlertsRequest as ListScanAlertsRequest
+from node.wire.vtrace.v1.scans_pb2 import ListScanAlertsResponse as ListScanAlertsResponse
+from node.wire.vtrace.v1.scans_pb2 import ScanAlert as ScanAlert
 from node.wire.vtrace.v1.user_pb2 import RegisterRequest as RegisterRequest
 from node.wire.vtrace.v1.user_pb2 import RegisterResponse as RegisterResponse
 from node.wire.vtrace.v1.user_pb2 import TokenRequest as TokenRequest
@@ -90,7 +95,25 @@ from node.wire.vtrace.v1.user_pb2 import UpdateUserResponse as UpdateUserRespons
 from node.wire.vtrace.v1.user_pb2 import DeleteUserRequest as DeleteUserRequest
 from node.wire.vtrace.v1.user_pb2 import DeleteUserResponse as DeleteUserResponse
 from node.wire.vtrace.v1.user_pb2 import RemoveRoleResponse as RemoveRoleResponse
+from node.wire.vtrace.v1.watch_pb2 import WatchCircRequest as WatchCircRequest
+from node.wire.vtrace.v1.watch_pb2 import WatchOrgCircRequest as WatchOrgCircRequest
+from node.wire.vtrace.v1.watch_pb2 import CircChange as CircChange
+from node.wire.vtrace.v1.watch_pb2 import WebhookBody as WebhookBody
+from node.wire.vtrace.v1.watch_pb2 import CreateWebhookRequest as CreateWebhookRequest
+from node.wire.vtrace.v1.watch_pb2 import CreateWebhookResponse as CreateWebhookResponse
+from node.wire.vtrace.v1.watch_pb2 import ListWebhooksRequest as ListWebhooksRequest
+from node.wire.vtrace.v1.watch_pb2 import ListWebhooksResponse as ListWebhooksResponse
+from node.wire.vtrace.v1.watch_pb2 import Webhook as Webhook
+from node.wire.vtrace.v1.watch_pb2 import DeleteWebhookRequest as DeleteWebhookRequest
+from node.wire.vtrace.v1.watch_pb2 import DeleteWebhookResponse as DeleteWebhookResponse
+from node.wire.vtrace.v1.watch_pb2 import ChangeKind as ChangeKind
 
 DESCRIPTOR: _descriptor.FileDescriptor
 PERMISSION_DENIED: _error_pb2.Error
 SERVICE_OFFLINE: _error_pb2.Error
+none: _watch_pb2.ChangeKind
+recorded: _watch_pb2.ChangeKind
+finalised: _watch_pb2.ChangeKind
+refused: _watch_pb2.ChangeKind
+forked: _watch_pb2.ChangeKind
+resigned: _watch_pb2.ChangeKind

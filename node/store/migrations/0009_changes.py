@@ -1,0 +1,97 @@
+"""The feed of changes, and webhooks.
+
+Triggers write the feed: a change of a circ and its row can't part, whoever makes the change. The tables stand here as
+they were when this migration was written; node/store/tables.py has today's.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from peewee import (
+    AutoField,
+    BigIntegerField,
+    BlobField,
+    CharField,
+    Database,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+NOW = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+TRIGGERS = (
+    """
+    CREATE TRIGGER change_recorded AFTER INSERT ON circ BEGIN
+        INSERT INTO change (circ_id, kind, at) VALUES (new.id, 1, new.created_at);
+    END""",
+    f"""
+    CREATE TRIGGER change_status AFTER UPDATE OF status ON circ WHEN new.status <> old.status BEGIN
+        INSERT INTO change (circ_id, kind, tx_hash, reason, at) VALUES (
+            new.id,
+            CASE new.status WHEN 'success' THEN 2 WHEN 'failed' THEN 3 ELSE 4 END,
+            CASE new.status WHEN 'success' THEN (SELECT mined_hash FROM outbox WHERE id = new.outbox_id) END,
+            CASE new.status WHEN 'failed' THEN new.reason END,
+            {NOW});
+    END""",
+    f"""
+    CREATE TRIGGER change_resigned AFTER UPDATE OF live_hash ON outbox WHEN new.kind = 'circ' BEGIN
+        INSERT INTO change (circ_id, kind, tx_hash, at)
+        SELECT id, 5, new.live_hash, {NOW} FROM circ WHERE outbox_id = new.id;
+    END""",
+)
+
+
+def up(migrator: Any, db: Database) -> None:  # noqa: ARG001
+    """Make the tables and the triggers."""
+
+    class Table(Model):
+        class Meta:
+            database = db
+            legacy_table_names = False
+
+    class Org(Table):
+        id = AutoField()
+
+        class Meta:
+            table_name = "org"
+
+    class Change(Table):
+        circ_id = IntegerField(index=True)
+        kind = IntegerField()
+        tx_hash = CharField(null=True)
+        reason = TextField(null=True)
+        at = BigIntegerField()
+
+        class Meta:
+            table_name = "change"
+
+    class Feed(Table):
+        epoch = CharField(primary_key=True)
+
+        class Meta:
+            table_name = "feed"
+
+    class Webhook(Table):
+        org = ForeignKeyField(Org)
+        url = CharField()
+        secret_sealed = BlobField()
+        epoch = CharField()
+        position = BigIntegerField()
+        batch_end = BigIntegerField(null=True)
+        created_at = BigIntegerField()
+        failing_since = BigIntegerField(null=True)
+        failures = IntegerField(default=0)
+        next_at = BigIntegerField(default=0)
+        last_error = TextField(default="")
+        disabled_at = BigIntegerField(null=True)
+
+        class Meta:
+            table_name = "webhook"
+
+    db.create_tables([Change, Feed, Webhook])
+    Feed.create(epoch=secrets.token_hex(4))
+    for trigger in TRIGGERS:
+        db.execute_sql(trigger)  # type: ignore[no-untyped-call]
