@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
 from node.api.status import to_status
-from node.errors import VTraceError, invalid
+from node.errors import Reason, VTraceError, invalid
 
 NON_BLOCKING = "experimental_non_blocking"
 _NOT_UTF8 = "Invalid encoding on"
@@ -52,9 +52,12 @@ class Strict(grpc.ServerInterceptor):  # type: ignore[misc]
             raise _abort(context, refusal)
 
         def handle(given: Any, context: grpc.ServicerContext, *send: Any) -> Any:
-            if handler.request_streaming:
-                return work(_each(given, context), context, *send)
-            return work(parsed(given, context), context, *send)
+            request = _each(given, context) if handler.request_streaming else parsed(given, context)
+            try:
+                return work(request, context, *send)
+            except NotImplementedError:
+                refusal = VTraceError(Reason.SERVICE_OFFLINE, f"{details.method} is not served here")
+            raise _abort(context, refusal)
 
         def _each(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
             for message in messages:

@@ -20,6 +20,7 @@ from scripts.fuzzing.values import METHODS, ROLES, Requests
 
 IN_FLIGHT_MAX = 32
 ANSWER_SECONDS_MAX = 120
+WATCH_SECONDS = 0.5
 DRAWN_AT_ONCE = 8
 EXAMPLES = 64
 CORPUS = 400
@@ -64,6 +65,11 @@ class Asking:
             return self.rpc
         return f"/{METHODS[self.rpc].containing_service.full_name}/{self.rpc}"
 
+    @property
+    def watches(self) -> bool:
+        """Whether the node may go on answering for as long as it is asked."""
+        return self.rpc in METHODS and bool(METHODS[self.rpc].server_streaming)
+
     def told(self) -> str:
         return f"{self.rpc} as {self.role}, {list(self.metadata)}, {' then '.join(map(shown, self.content))}"
 
@@ -79,15 +85,12 @@ class Line:
 
     def one(self, asking: Asking) -> tuple[str, str]:
         """Send, wait, and answer status and message."""
-        call = self._begin(asking)
-        try:
-            call.result(ANSWER_SECONDS_MAX + 5)
-        except grpc.RpcError:
-            pass
-        except grpc.FutureTimeoutError:
+        call, ended = self._begin(asking), threading.Event()
+        call.add_done_callback(lambda _: ended.set())
+        if not ended.wait(ANSWER_SECONDS_MAX + 5):
             call.cancel()
             return "UNANSWERED", "no answer"
-        return str(call.code().name), str(call.details())
+        return _status(asking, call), str(call.details())
 
     def send(self, asking: Asking, tally: Tally, kind: str, place: str) -> None:
         """Send, and count the answer when it comes. Waits only for a place."""
@@ -95,7 +98,7 @@ class Line:
 
         def ended(call: Any) -> None:
             with self._lock:
-                tally.add(kind, call.code().name, f"{place}: {asking.told()}: {call.details()}")
+                tally.add(kind, _status(asking, call), f"{place}: {asking.told()}: {call.details()}")
             self._places.release()
 
         self._begin(asking).add_done_callback(ended)
@@ -110,11 +113,19 @@ class Line:
         metadata = [*asking.metadata]
         if asking.token:
             metadata.append(("authorization", f"Bearer {asking.token}"))
+        if asking.watches:
+            listen = self._channel.unary_stream(asking.path)
+            return listen(asking.content[0], timeout=WATCH_SECONDS, metadata=metadata)
         if len(asking.content) == 1 and asking.rpc != "Upload":
             stub = self._channel.unary_unary(asking.path)
             return stub.future(asking.content[0], timeout=ANSWER_SECONDS_MAX, metadata=metadata)
         stream = self._channel.stream_unary(asking.path)
         return stream.future(iter(asking.content), timeout=ANSWER_SECONDS_MAX, metadata=metadata)
+
+
+def _status(asking: Asking, call: Any) -> str:
+    name = str(call.code().name)
+    return "open" if asking.watches and name == "DEADLINE_EXCEEDED" else name
 
 
 def drawn(cast: Cast, seed: int, count: int) -> Iterator[Asking]:

@@ -120,7 +120,11 @@ def _headers(cast: Cast, chance: Random) -> dict[str, str]:
 def _of_rpc(cast: Cast, corpus: list[tuple[str, bytes]], chance: Random) -> bytes:
     rpc, content = chance.choice(corpus)
     method = METHODS[rpc]
-    target = method.GetOptions().Extensions[annotations_pb2.http].post
+    rule = method.GetOptions().Extensions[annotations_pb2.http]
+    if rule.get:
+        fields = "&".join(f"{quote(one.name)}={quote(chance.choice(TEXTS)[:50])}" for one in method.input_type.fields)
+        return _whole("GET", f"{rule.get}?{fields}", _headers(cast, chance), b"", chance)
+    target = rule.post
     message = message_class(method.input_type).FromString(content)
     try:
         body = json_format.MessageToJson(message, ensure_ascii=chance.random() < 0.5).encode()

@@ -131,6 +131,8 @@ def run(node: RunningNode, seed: int, planned: list[Task], jobs: int, told: Prog
             warm = watch.memory()
         if told and bar is not None:
             told.advance(bar, done)
+            if not told.console.is_terminal and sent * 10 // total > (sent - done) * 10 // total:
+                told.console.print(f"{sent:,} of {total:,}", highlight=False)
 
     try:
         for task in (one for one in planned if one.kind == "alone"):

@@ -132,6 +132,14 @@ class Requests:
             "code": ("91530100MA00000013", "000000000000000000"),
             "new_account": (cast.contract, "0x" + "11" * 20, "0x" + "00" * 20),
             "account": (cast.contract, "0x" + "11" * 20),
+            "cursor": ("", "00000000-0", "00000000-999999999999999999", "a-1"),
+            "url": (
+                "https://example.com/a",
+                "http://127.0.0.1/",
+                "https://u:p@e.com",
+                "https://[::1",
+                "https://e.com:99999",
+            ),
             "key": ("filename", "content-type", "encoding", "own"),
             "value": ("a.png", "image/png", "base64", "identity"),
         }

@@ -59,7 +59,7 @@ class Watch:
             if name.startswith(BOOKKEEPING):
                 continue
             digest = hashlib.sha256()
-            for row in self._index.execute(f'SELECT * FROM "{name}" ORDER BY 1, 2'):
+            for row in self._index.execute(f'SELECT * FROM "{name}"'):
                 digest.update(repr(row).encode())
             found[name] = digest.hexdigest()
         return found
