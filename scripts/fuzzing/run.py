@@ -24,7 +24,7 @@ from scripts.fuzzing.watch import Watch
 from tests.support.node import RunningNode
 
 TASK_REQUESTS = 2_000
-SHARES = {"alone": 0.02, "calls": 0.30, "bytes": 0.30, "frames": 0.01, "http": 0.37}
+SHARES = {"alone": 0.015, "calls": 0.2, "bytes": 0.38, "frames": 0.01, "http": 0.395}
 """What part of the requests is sent how."""
 WARM_UP = 0.2
 """The part of the requests after which the node has made all that it keeps."""

@@ -14,7 +14,14 @@ from scripts.fuzzing.cast import Cast
 
 _F = FieldDescriptor
 METHODS = {method.name: method for service in SERVICES for method in service.methods}
-WEIGHTS = {"Register": 0.02, "Token": 0.02, "BatchCreateGoods": 0.5, "CreateCirc": 3.0, "BatchCirc": 2.0}
+WEIGHTS = {
+    "Register": 0.02,
+    "Token": 0.02,
+    "UpdateUser": 0.2,
+    "BatchCreateGoods": 0.5,
+    "CreateCirc": 3.0,
+    "BatchCirc": 2.0,
+}
 """How often an rpc is called, against 1.0. A password takes a tenth of a second of a core, however wrong it is."""
 DESTRUCTIVE = ("DeleteUser", "UpdateUser", "OrgRemoveMember", "Member", "SetAccount", "IdentityAuth", "OrgAuth")
 """What ends a caller or makes it another: done by, and to, those alone who are there for it."""
