@@ -44,5 +44,7 @@ def _compared(watch: Watch, before: dict[str, str], refused: list[str], tally: T
     after = watch.rows()
     moved = [name for name in after if after[name] != before.get(name)]
     if moved:
-        tally.changes.append(f"{place}: {', '.join(moved)} changed by one of:\n  " + "\n  ".join(refused))
+        tally.changes.append(
+            f"{place}: {', '.join(moved)} changed by one of:\n  " + "\n  ".join(dict.fromkeys(refused))
+        )
     return after

@@ -58,10 +58,10 @@ async def send_all(address: str, asked: Iterator[tuple[str, bytes]], tally: Tall
                     status, keeps = await _answer(*connection, request)
             except READ_ERRORS:
                 status = "CLOSED"  # as HTTP allows after a request that is none
-            except OSError:
-                status = "UNAVAILABLE"
             except TimeoutError:
                 status = status if is_whole else "CUT"  # it may say that more is to come
+            except OSError:
+                status = "UNAVAILABLE"
             tally.add(f"http {kind}", status, f"{place}, request {number}: {shown(request)}")
             if connection is not None and not (keeps and is_whole):
                 connection[1].close()

@@ -30,8 +30,8 @@ WARM_UP = 0.2
 """The part of the requests after which the node has made all that it keeps."""
 GROWTH_BYTES_MAX = 48 * 1024 * 1024
 GROWTH_MAX = 0.15
-NODE_OPTIONS: tuple[str, ...] = ()
-"""What the node is told beside its folder and ports."""
+ENVIRONMENT = {"VTRACE_RATE_FACTOR": "0"}
+"""Limits of how often somebody may call would be all that is met."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--task {options.task}: want one such as calls/0")
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="vtrace-fuzz-") as folder:
-        node = RunningNode(Path(folder) / "data", *NODE_OPTIONS)
+        node = RunningNode(Path(folder) / "data", environment=ENVIRONMENT)
         try:
             with Progress(console=console) as progress:
                 outcome = run(node, options.seed, planned, options.jobs, progress)

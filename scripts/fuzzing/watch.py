@@ -11,8 +11,9 @@ from tests.support.node import RunningNode, eventually
 
 TRACEBACK = "Traceback (most recent call last)"
 TRACEBACK_LINES = 40
-BOOKKEEPING = ("login", "log", "audit", "rate", "sqlite_")
-"""Tables, by how their names begin, in which refused calls leave traces on purpose."""
+BOOKKEEPING = ("login", "log", "audit", "rate", "scan", "lane", "progress", "sqlite_")
+"""Tables, by how their names begin, in which refused calls leave traces on purpose, or the node what it last saw of the
+chain, whoever calls."""
 QUIET_SECONDS = 0.3
 
 
