@@ -25,7 +25,7 @@ from node.store.db import Store
 from node.store.logins import NOWHERE, Attempts
 from node.store.seal import Seal
 
-SECRET_KEY = "login"
+SECRET_KEY = "login"  # nosec B105: its name
 SECRET_BYTES = 32
 PHONE_BYTES_MAX = 64
 NETWORKS_MAX = 16

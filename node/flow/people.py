@@ -199,7 +199,7 @@ class People:
             if user.username == org.owner:
                 raise invalid("username", username, "a member other than the org's owner", Reason.PARAMS_ERR)
             role = user.role_before or Role.NORMAL
-            self._changed(user, {"org": None, "role": role.value, "role_before": None})
+            _end_tokens(user, self._changed(user, {"org": None, "role": role.value, "role_before": None}))
         self._submitted()
 
     def members(self, caller: User, org_id: int, offset: int, limit: int) -> list[User]:
@@ -311,9 +311,9 @@ class People:
 
 
 def _end_tokens(before: User, after: User) -> None:
-    """Whoever is given a role that lacks something of the one before logs in anew.
+    """Whoever is left with a role that lacks something of the one before logs in anew.
 
-    No token holds a role, so what a role allows ends at once anyhow, also when an org lets a member go.
+    No token holds a role, so what a role allows ends at once anyhow.
     """
     if not has(after.role, before.role):
         people.revoke_tokens(before.id)

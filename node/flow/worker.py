@@ -91,8 +91,8 @@ class Worker:
                         log.warning("%s: can't go on for now, trying again: %s", self.name, fault)
                         self._note(told)
                     backoff = min(max(BACKOFF_SECONDS_FIRST, backoff * 2), BACKOFF_SECONDS_MAX)
-                    # Not all that wait for the same chain at the same moment.
-                    self._stopping.wait(backoff * random.uniform(0.75, 1.0))
+                    apart = random.uniform(0.75, 1.0)  # nosec B311: only so that not all that wait try again at once
+                    self._stopping.wait(backoff * apart)
                     continue
                 if told:
                     log.info("%s: goes on", self.name)
