@@ -125,10 +125,8 @@ def run(node: RunningNode, seed: int, planned: list[Task], jobs: int, told: Prog
     cast = gathered(node)
 
     def advance(done: int) -> None:
-        nonlocal sent, warm
+        nonlocal sent
         sent += done
-        if not warm and sent >= WARM_UP * total and watch.is_running():
-            warm = watch.memory()
         if told and bar is not None:
             told.advance(bar, done)
             if not told.console.is_terminal and sent * 10 // total > (sent - done) * 10 // total:
@@ -138,16 +136,22 @@ def run(node: RunningNode, seed: int, planned: list[Task], jobs: int, told: Prog
         for task in (one for one in planned if one.kind == "alone"):
             for done in _alone(cast, watch, seed, task, tally):
                 advance(done)
+        together = [task for task in planned if task.kind != "alone"]
+        cut = round(WARM_UP * len(together))
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            begun = {pool.submit(played, cast, seed, task): task for task in planned if task.kind != "alone"}
-            for future in as_completed(begun):
-                tally.join(future.result())
-                advance(begun[future].requests)
+            for part in (together[:cut], together[cut:]):
+                begun = {pool.submit(played, cast, seed, task): task for task in part}
+                for future in as_completed(begun):
+                    tally.join(future.result())
+                    advance(begun[future].requests)
+                    if not watch.is_running():
+                        pool.shutdown(wait=True, cancel_futures=True)
+                        break
                 if not watch.is_running():
-                    pool.shutdown(wait=True, cancel_futures=True)
                     break
+                warm = warm or watch.settled_memory()
         crashes = int(not watch.is_running())
-        last = 0 if crashes else watch.memory()
+        last = 0 if crashes else watch.settled_memory()
         return Outcome(tally, crashes, tuple(watch.tracebacks()), (warm or last, last), time.monotonic() - began)
     finally:
         watch.close()

@@ -15,6 +15,7 @@ BOOKKEEPING = ("login", "log", "audit", "rate", "scan", "lane", "progress", "sql
 """Tables, by how their names begin, in which refused calls leave traces on purpose, or the node what it last saw of the
 chain, whoever calls."""
 QUIET_SECONDS = 0.3
+SAMPLES = 5
 
 
 class Watch:
@@ -34,6 +35,15 @@ class Watch:
         """Resident bytes."""
         status = Path(f"/proc/{self._node.process.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+    def settled_memory(self) -> int:
+        """Resident bytes once nothing is under way: a password that is just hashed takes 64 MiB."""
+        self.quiet()
+        return min(self._after(QUIET_SECONDS) for _ in range(SAMPLES))
+
+    def _after(self, seconds: float) -> int:
+        time.sleep(seconds)
+        return self.memory()
 
     def tracebacks(self) -> list[str]:
         """Every traceback of the log, with the lines behind it."""
