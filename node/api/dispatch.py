@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from node.api import fields
 from node.api.auth import Session, Tokens
 from node.api.call import Call, Origin, address_in, key_in
 from node.api.outgoing import Outgoing, Page
@@ -101,7 +102,7 @@ class Rpc:
         if not self.access.open_to_anyone:
             session = session_of(self._tokens, asked.metadata, self.access, self.name, seen)
             caller, logged_in = session.user, session.logged_in
-        given = seen.given = asked.read()
+        given = seen.given = self._read(asked)
         if caller is not None and self._named is not None:
             hold_self(caller, self._named(given), self.access.others)
         origin = Origin(seen.address, logged_in)
@@ -119,6 +120,10 @@ class Rpc:
         if self.makes_something:
             point("committed")
         return answered
+
+    def _read(self, asked: Asked) -> Any:
+        given = asked.read()
+        return map(fields.held, given) if self.method.client_streaming else fields.held(given)
 
 
 def guarded(name: str, failed: Reason, work: Callable[[], T]) -> T:
@@ -163,6 +168,8 @@ def all_rpcs(
     servicers: Sequence[Any], tokens: Tokens, once: Once, witness: Witness, trusted_proxies: int = 0
 ) -> list[Rpc]:
     """The rpcs of all services, each of which must have a servicer and a row in the table of access."""
+    if missing := fields.missing_rows():
+        raise AssertionError(f"no row in the table of node/api/fields.py: {', '.join(missing)}")
     methods = [method for service in SERVICES for method in service.methods]
     return [Rpc(method, servicers, tokens, once, trusted_proxies, witness) for method in methods]
 

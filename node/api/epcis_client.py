@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from node.domain import bounded_json
 from node.errors import shown
 
 TIMEOUT_SECONDS = 120
@@ -115,6 +116,6 @@ class CaptureClient:
 
 def _json(content: bytes) -> Any:
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
+        return bounded_json.loads(content)
+    except ValueError:
         return None

@@ -18,6 +18,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from node.domain import bounded_json
 from node.errors import VTraceError, invalid, shown
 
 DEPTH_MAX = 32
@@ -53,16 +54,16 @@ _LOOSE = {VALUE: "a JSON value", f"{_GOOGLE}Struct": "an object", f"{_GOOGLE}Lis
 def parse(body: bytes) -> Any:
     """A JSON text (RFC 8259, UTF-8) as Python has it; INVALID_ARGUMENT for anything else."""
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        return bounded_json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
     except UnicodeDecodeError as fault:
         raise invalid("body", f"byte {fault.start} of {len(body)}", "JSON in UTF-8") from None
     except json.JSONDecodeError as fault:
         at = f"line {fault.lineno} column {fault.colno}: {fault.msg}"
         raise invalid("body", at, "JSON") from None
+    except bounded_json.TooDeep:
+        raise _too_deep("body") from None
     except ValueError as fault:  # a number of more digits than Python takes
         raise invalid("body", str(fault), "JSON with numbers of a usual length") from None
-    except RecursionError:
-        raise _too_deep("body") from None
 
 
 def to_json(message: Message) -> bytes:

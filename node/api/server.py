@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
 from node.api.dispatch import Asked, Rpc
+from node.api.others import Strict, keep_metadata_out_of_logs
 from node.api.push import Pusher
 from node.api.services import SERVICES
 from node.api.status import to_status
@@ -38,9 +39,11 @@ class Server:
     """Serves the rpcs, the standard health service and reflection on one address."""
 
     def __init__(self, address: str, rpcs: Sequence[Rpc]) -> None:
+        keep_metadata_out_of_logs()
         self._threads = Threads(THREADS, "rpc")
         self._server = grpc.server(
             self._threads,
+            interceptors=(Strict(),),
             options=_OPTIONS,
             maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX,
         )

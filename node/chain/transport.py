@@ -20,6 +20,8 @@ from urllib.parse import unquote, urlsplit
 
 import urllib3
 
+from node.domain import bounded_json
+
 BATCH_CALLS_MAX = 100
 CONNECTIONS_KEPT = 16
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
@@ -94,8 +96,8 @@ def request_of(calls: Sequence[Call], first: int) -> bytes:
 def json_of(raw: bytes) -> Any:
     """What an endpoint said, as a JSON value. Raises NotAnAnswer if it is none."""
     try:
-        return json.loads(raw)
-    except (ValueError, RecursionError) as error:
+        return bounded_json.loads(raw)
+    except ValueError as error:
         raise NotAnAnswer(f"answered {excerpt(raw)}, want JSON") from error
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from eth_utils.address import to_checksum_address
 
 from node.chain.contract import NAME, VERSION
+from node.domain import bounded_json
 from node.domain.model import Circ, CircType, Range
 
 _DOMAIN: Final = {
@@ -54,7 +55,7 @@ def account_json(chain_id: int, contract_address: str, actor: int, account: str)
 def read_circ(text: str) -> tuple[int, str, Circ]:
     """Chain id, contract and circ of what ``circ_json`` gives; ValueError for any text that it would not give."""
     try:
-        given = json.loads(text)
+        given = bounded_json.loads(text)
         domain, message = given["domain"], given["message"]
         circ = Circ(
             tuple(Range(int(span["first"]), int(span["count"])) for span in message["goods"]),

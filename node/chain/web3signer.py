@@ -10,7 +10,6 @@ for a moment: a service that is away holds up nobody for longer than one call.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from eth_hash.auto import keccak
 
 from node.chain import signer
 from node.chain.transport import endpoint_name, excerpt, reason_of
+from node.domain import bounded_json
 from node.errors import SignerUnavailable
 
 TIMEOUT_SECONDS: Final = 1.0
@@ -53,9 +53,9 @@ class Web3Signer:
         """Every key that the service has, by its account. Raises SignerUnavailable."""
         raw = self._ask("GET", "/api/v1/eth1/publicKeys", None)
         try:
-            listed = json.loads(raw)
+            listed = bounded_json.loads(raw)
             points = [bytes.fromhex(each.removeprefix("0x")) for each in listed]
-        except (ValueError, TypeError, AttributeError, RecursionError):
+        except (ValueError, TypeError, AttributeError):
             raise self._failed(f"answered no list of public keys: {excerpt(raw)}") from None
         if any(len(point) != POINT_BYTES for point in points):
             raise self._failed(f"answered public keys that are not of {POINT_BYTES} bytes")

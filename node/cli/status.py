@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,8 @@ def status(data_dir: Path, master_key: KeySource | None, as_json: bool) -> None:
     from node.opening import is_running, open_store
 
     config = Config(data_dir=data_dir, master_key=master_key)
-    store, _ = open_store(config)
-    state, running = state_of(store, now_micros), is_running(config)
+    with closing(open_store(config)[0]) as store:
+        state, running = state_of(store, now_micros), is_running(config)
     if as_json:
         click.echo(json.dumps({"running": running, **_plain(state)}))
         return

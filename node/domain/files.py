@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -10,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+from node.domain import bounded_json, limits
 from node.domain import cid as cids
-from node.domain import limits
 from node.errors import Reason, invalid
 
 PAIRS_MAX = 32
@@ -141,8 +140,8 @@ def named_in(form: bytes) -> tuple[str, ...]:
     if b"ipfs" not in form and b"\\u" not in form:
         return ()
     try:
-        parsed = json.loads(form, parse_int=str, parse_float=str)
-    except (ValueError, RecursionError):
+        parsed = bounded_json.loads(form, parse_int=str, parse_float=str)
+    except ValueError:
         return ()
     found: dict[str, None] = {}
     for text in texts_in(parsed):

@@ -13,10 +13,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
+from node.domain import bounded_json
 from node.errors import shown
 
 FORM_BYTES_MAX = 65_536
 FORM_DEPTH_MAX = 32
+FORM_NAMES_MAX = 4_096
+"""Names of members in all objects of a form together; elements of arrays are bounded by its bytes."""
 SALT_BYTES = 16
 NO_SALT = bytes(SALT_BYTES)
 """Stands in the index, with an empty form, where salt and form were lost and only the chain's digest is left."""
@@ -45,26 +48,47 @@ def form_fault(form: bytes) -> str | None:
         return None
     if len(form) > FORM_BYTES_MAX:
         return f"{len(form)} bytes, want at most {FORM_BYTES_MAX}"
+    fault, value = _read(form)
+    if fault is None and not isinstance(value, dict):
+        return 'not a JSON object, want one such as {"moisture_percent": 11.2}'
+    return fault
+
+
+def text_fault(text: bytes) -> str | None:
+    """What is wrong with a text that may be JSON, or None. What is not JSON is free text."""
+    if text.lstrip()[:1] not in (b"{", b"["):
+        return None
+    try:
+        bounded_json.loads(text, FORM_DEPTH_MAX, parse_int=str, parse_float=str)
+    except bounded_json.TooDeep as fault:
+        return f"{fault}, want fewer"
+    except ValueError:
+        return None
+    return _read(text)[0]
+
+
+def _read(form: bytes) -> tuple[str | None, Any]:
+    """What is wrong with a JSON text, if anything, and its value."""
     try:
         # Numbers stay as they are written: JSON sets them no bounds, Python's integers do.
-        value = json.loads(
+        value = bounded_json.loads(
             form.decode("utf-8"),
+            FORM_DEPTH_MAX,
             parse_constant=_no_constant,
             parse_int=str,
             parse_float=str,
             object_pairs_hook=_each_name_once,
         )
     except UnicodeDecodeError as fault:
-        return f"not UTF-8 at byte {fault.start}, want a UTF-8 JSON object"
-    except RecursionError:
-        return f"nested more than {FORM_DEPTH_MAX} levels deep, want fewer"
+        return f"not UTF-8 at byte {fault.start}, want a UTF-8 JSON object", None
+    except bounded_json.TooDeep as fault:
+        return f"{fault}, want fewer", None
     except ValueError as fault:
-        return f"not JSON ({fault}), want a UTF-8 JSON object"
-    if _depth(value) > FORM_DEPTH_MAX:
-        return f"nested more than {FORM_DEPTH_MAX} levels deep, want fewer"
-    if not isinstance(value, dict):
-        return 'not a JSON object, want one such as {"moisture_percent": 11.2}'
-    return None
+        return f"not JSON ({fault}), want a UTF-8 JSON object", None
+    names = _names(value)
+    if names > FORM_NAMES_MAX:
+        return f"{names} names in its objects, want at most {FORM_NAMES_MAX}", None
+    return None, value
 
 
 def rfc3339(micros: int) -> str:
@@ -85,13 +109,14 @@ def micros_of(text: str) -> int:
     return (when - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-def _depth(value: Any) -> int:
-    depth, level = 0, [value]
+def _names(value: Any) -> int:
+    """How many names the objects of a JSON value have."""
+    names, level = 0, [value]
     while level:
         inner = [member for member in level if isinstance(member, dict | list)]
-        depth += bool(inner)
+        names += sum(len(one) for one in inner if isinstance(one, dict))
         level = [each for one in inner for each in (one.values() if isinstance(one, dict) else one)]
-    return depth
+    return names
 
 
 def _each_name_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -153,11 +178,11 @@ class ProduceForm:
     def from_bytes(cls, form: bytes) -> ProduceForm:
         """Read a form that ``to_bytes`` wrote; raises ValueError for any other."""
         try:
-            value = json.loads(form, object_pairs_hook=_each_name_once)
+            value = bounded_json.loads(form, object_pairs_hook=_each_name_once)
             return cls(
                 ProducedClass(**value["class"]),
                 ProducedSerial(**value["serial"]),
                 ProducedOrg(**value["org"]),
             )
-        except (KeyError, TypeError, RecursionError, UnicodeDecodeError) as fault:
+        except (KeyError, TypeError, UnicodeDecodeError) as fault:
             raise ValueError(f"not the form of a first produce circ: {fault!r}") from fault

@@ -7,8 +7,9 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from node.domain.form import form_fault
+from node.domain.form import FORM_DEPTH_MAX, FORM_NAMES_MAX, form_fault, text_fault
 from node.domain.model import GOODS_ID_MAX
+from node.domain.shapes import INVISIBLE
 from node.errors import Reason, VTraceError, invalid
 
 NAME_LENGTH_MAX = 64
@@ -37,7 +38,7 @@ def name(field: str, value: str, reason: Reason, length_max: int = NAME_LENGTH_M
     """A name that people read: 1 to ``length_max`` characters, none of them a control or format character."""
     if not 1 <= len(value) <= length_max or not value.strip():
         raise invalid(field, value, f"1 to {length_max} characters", reason)
-    if any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") for character in value):
+    if any(unicodedata.category(character) in INVISIBLE for character in value):
         raise invalid(field, value, "no control or invisible characters", reason)
     return value
 
@@ -57,6 +58,10 @@ def text(field: str, value: bytes, reason: Reason) -> bytes:
         raise invalid(field, f"byte {fault.start} of {len(value)}", "UTF-8 text", reason) from fault
     if any(unicodedata.category(c) == "Cc" and c not in "\n\r\t" for c in decoded):
         raise invalid(field, decoded, "no control characters but line breaks and tabs", reason)
+    wrong = text_fault(value)
+    if wrong:
+        want = f"free text, or JSON of at most {FORM_DEPTH_MAX} levels and {FORM_NAMES_MAX} names, no name twice"
+        raise invalid(field, wrong, want, reason)
     return value
 
 

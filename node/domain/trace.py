@@ -7,12 +7,12 @@ The convention: in the form of an exam, the member ``result`` is its verdict (``
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from node.domain import bounded_json
 from node.domain.files import FileRecord
 from node.domain.model import CircStatus, CircType
 from node.domain.records import CircRecord, Goods
@@ -75,8 +75,8 @@ class Trace:
 def members_of(form: bytes) -> dict[str, Any] | None:
     """The members of a form, numbers as they are written; None for what is no JSON object, such as an empty form."""
     try:
-        value = json.loads(form, parse_int=Number, parse_float=Number)
-    except (ValueError, RecursionError):
+        value = bounded_json.loads(form, parse_int=Number, parse_float=Number)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from node.domain import bounded_json
 from node.domain.recognition import MaterialFacts
 
 CARD_BYTES_MAX = 64 * 1024
@@ -113,8 +113,8 @@ def read_card(content: bytes) -> Card:
     if len(content) > CARD_BYTES_MAX:
         raise CardFault(f"card.json: {len(content)} bytes, want at most {CARD_BYTES_MAX}")
     try:
-        value = json.loads(content, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as fault:
+        value = bounded_json.loads(content, parse_constant=_no_constant)
+    except ValueError as fault:
         raise CardFault(f"card.json: want one JSON object: {fault}") from fault
     return _card(_Entry("card", value))
 

@@ -8,7 +8,6 @@ rows of named analytes. Everything is bounded before it is looked at, by what th
 from __future__ import annotations
 
 import csv
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from node.domain import bounded_json
 from node.errors import VTraceError, invalid
 from node.models.card import Axis, Input
 from node.models.jdx import read_jdx
@@ -116,8 +116,8 @@ def _analytes(text: str, wanted: Input) -> Numbers:
 
 def _from_json(text: str, wanted: Input) -> Mapping[str, float]:
     try:
-        given = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_each_once)
-    except (ValueError, RecursionError):
+        given = bounded_json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_each_once)
+    except ValueError:
         raise _wrong("a JSON object that can't be read", f"each analyte once, as a number: {_want(wanted)}") from None
     for name, value in given.items():
         if type(value) not in (int, float):

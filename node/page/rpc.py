@@ -30,6 +30,7 @@ from node.chain.transport import (
     JsonRpc,
     RpcError,
 )
+from node.domain import bounded_json
 
 BODY_BYTES_MAX = 1024 * 1024
 BODY_SECONDS_MAX = 10
@@ -72,8 +73,8 @@ class RpcEndpoint:
         except ClientDisconnect:
             return Response(status_code=400, headers=ANY_ORIGIN)
         try:
-            asked = json.loads(body)
-        except (ValueError, RecursionError):
+            asked = bounded_json.loads(body)
+        except ValueError:
             return _refused(400, PARSE_ERROR, "request: not JSON")
         calls = asked if isinstance(asked, list) else [asked]
         if not 1 <= len(calls) <= CALLS_MAX:

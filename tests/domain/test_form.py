@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from node.domain.form import (
     FORM_BYTES_MAX,
     FORM_DEPTH_MAX,
+    FORM_NAMES_MAX,
     ProducedClass,
     ProducedOrg,
     ProducedSerial,
@@ -66,6 +67,10 @@ def test_canonical_json_is_sorted_without_spaces_in_utf8() -> None:
     assert canonical_json({"b": [1, 2], "a": "咖啡"}) == '{"a":"咖啡","b":[1,2]}'.encode()
 
 
+def _names(count: int) -> bytes:
+    return b'{"a":{' + b",".join(b'"%d":1' % number for number in range(count - 1)) + b"}}"
+
+
 @given(_OBJECT, st.sampled_from([None, 2]), st.booleans())
 def test_json_objects_may_be_recorded(value: dict[str, Any], indent: int | None, as_ascii: bool) -> None:
     assert form_fault(json.dumps(value, indent=indent, ensure_ascii=as_ascii).encode()) is None
@@ -97,6 +102,8 @@ def test_no_bytes_make_it_fail(form: bytes) -> None:
         b'{"long":' + b"1" * 5_000 + b"}",
         b'{"large":1e999}',
         _deep(FORM_DEPTH_MAX),
+        _names(FORM_NAMES_MAX),
+        b'{"spectrum":[' + b",".join([b"1.25"] * 12_000) + b"]}",
         b'{"a":"' + b"x" * (FORM_BYTES_MAX - 8) + b'"}',
     ],
 )
@@ -124,6 +131,7 @@ def test_may_be_recorded(form: bytes) -> None:
         (_deep(FORM_DEPTH_MAX + 1), "nested more than 32 levels"),
         (b'{"a":' + _deep(FORM_DEPTH_MAX, "[", "]") + b"}", "nested more than 32 levels"),
         (_deep(10_000), "nested more than 32 levels"),
+        (_names(FORM_NAMES_MAX + 1), "4097 names in its objects, want at most 4096"),
     ],
 )
 def test_is_refused(form: bytes, fault: str) -> None:

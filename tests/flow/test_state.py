@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
 
 from node.chain import signer
@@ -26,22 +25,6 @@ def _status(data_dir: Path) -> dict[str, object]:
 
 def _lines(data_dir: Path) -> list[str]:
     return CliRunner().invoke(main, ["status", "--data-dir", str(data_dir)]).output.splitlines()
-
-
-@pytest.fixture(autouse=True)
-def _own_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command opens the index in a process of its own; here it is closed when the next one opens it."""
-    from node.store import tables
-
-    run = CliRunner.invoke
-
-    def invoke(*args: object, **named: object) -> object:
-        try:
-            return run(*args, **named)  # type: ignore[arg-type]
-        finally:
-            tables.database.initialize(None)
-
-    monkeypatch.setattr(CliRunner, "invoke", invoke)
 
 
 def test_a_node_that_goes_well_and_one_that_has_ended(net: Net, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
 
+from node.domain import bounded_json
 from node.domain.epcis.faults import Fault, Faults, Faulty, TooLarge, told
 from node.domain.epcis.vocabulary import CBV
 from node.domain.form import FORM_DEPTH_MAX
@@ -59,7 +60,9 @@ def parse(body: bytes, bytes_max: int = DOCUMENT_BYTES_MAX, members_max: int = M
         raise TooLarge(f"{len(body)} bytes, want at most {bytes_max}")
     try:
         text = body.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_each_name_once, parse_float=_float, parse_constant=_no_constant)
+        value = bounded_json.loads(
+            text, object_pairs_hook=_each_name_once, parse_float=_float, parse_constant=_no_constant
+        )
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -68,10 +71,10 @@ def parse(body: bytes, bytes_max: int = DOCUMENT_BYTES_MAX, members_max: int = M
         raise _refused(f"byte {fault.start} of {len(body)}", "JSON in UTF-8") from None
     except json.JSONDecodeError as fault:
         raise _refused(f"line {fault.lineno} column {fault.colno}: {fault.msg}", "JSON") from None
+    except bounded_json.TooDeep:
+        raise _refused("deeper", f"at most {DEPTH_MAX} levels of objects and arrays") from None
     except ValueError as fault:
         raise _refused(str(fault), "JSON with each name once in an object, and numbers that a double holds") from None
-    except RecursionError:
-        raise _refused("deeper", f"at most {DEPTH_MAX} levels of objects and arrays") from None
     _hold_bounds(value, members_max)
     return value
 

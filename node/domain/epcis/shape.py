@@ -10,6 +10,7 @@ from typing import Any
 from node.domain.epcis import sensors
 from node.domain.epcis.faults import Faults
 from node.domain.epcis.vocabulary import PARTIES, STATES, STEPS, TRANSACTIONS, Words, is_own_word, is_uri
+from node.domain.shapes import YEAR_MAX, YEAR_MIN
 from node.errors import shown
 
 ACTIONS = ("ADD", "OBSERVE")
@@ -124,8 +125,8 @@ def _no_correction(value: Any, at: str, event: Event) -> None:
 
 
 def is_time(text: str) -> bool:
-    """Whether a text is a time with its offset, that the calendar has."""
-    if not _TIME.fullmatch(text):
+    """Whether a text is a time with its offset, that the calendar has, within sane years."""
+    if not _TIME.fullmatch(text) or not YEAR_MIN <= int(text[:4]) < YEAR_MAX:
         return False
     whole, _, rest = text.partition(".")
     zone = rest.lstrip("0123456789") if rest else ""

@@ -7,10 +7,10 @@ model and the file's bytes are the auditor's own to check. What is not of this s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from node.domain import bounded_json
 from node.domain.model import CircStatus, CircType
 from node.domain.recognition import Recognised
 from node.errors import Reason, VTraceError
@@ -83,8 +83,8 @@ def _claim(circ: ShownCirc) -> Prediction | None:
     if circ.circ_type != CircType.EXAM or circ.status != CircStatus.SUCCESS or b'"prediction"' not in circ.form:
         return None
     try:
-        form = json.loads(circ.form)
-    except (ValueError, RecursionError):
+        form = bounded_json.loads(circ.form)
+    except ValueError:
         return None
     given = form.get("prediction") if isinstance(form, dict) else None
     if not isinstance(given, dict):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeVar
 
+from node.domain import bounded_json
 from node.domain.form import FORM_BYTES_MAX, SALT_BYTES, canonical_json
 from node.domain.model import ACTOR_MAX, GOODS_ID_MAX, TIMES_MAX
 from node.errors import shown
@@ -126,9 +126,9 @@ def read(data: bytes) -> ProofFile:
     if len(data) > FILE_BYTES_MAX:
         raise ProofWrong(f"the file has {len(data)} bytes, want at most {FILE_BYTES_MAX}")
     try:
-        body = json.loads(data.decode("utf-8"), parse_float=_no_number, parse_constant=_no_number)
+        body = bounded_json.loads(data.decode("utf-8"), parse_float=_no_number, parse_constant=_no_number)
         canonical = _text(body)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ProofWrong(f"the file is no JSON in UTF-8: {error}") from error
     if canonical != data:
         raise ProofWrong("the file is not written as proofs are: one line, names sorted, none twice, no spaces")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from node.domain import bounded_json
 from node.domain import cid as cids
 from node.domain.cid import RAW, Cid
 from node.domain.form import FORM_BYTES_MAX, NO_SALT, SALT_BYTES, form_digest
@@ -50,10 +51,10 @@ def read_export(path: Path) -> Iterator[KnownForm]:
 def _line(path: Path, number: int, line: bytes) -> KnownForm:
     private = False
     try:
-        value = json.loads(line)
+        value = bounded_json.loads(line)
         salt, form = bytes.fromhex(value["salt"]), value["form"].encode()
         private = value.get("private") is True
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         salt, form = b"", b""
     if len(salt) != SALT_BYTES or len(form) > FORM_BYTES_MAX:
         want = '{"salt": 32 hex digits, "form": text}'

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from node.domain import custody
-from scripts import fuzz
+from scripts import fuzz_contract as fuzz
 
 SEED = 25
 BATCHES = 3_000
