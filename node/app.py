@@ -57,10 +57,11 @@ from node.flow.record import Recorder
 from node.flow.scans import Scans
 from node.flow.state import TROUBLE
 from node.flow.submit import Sender
+from node.flow.token_keys import TokenKeys
 from node.flow.wallets import Wallets
 from node.flow.watch import Watches
 from node.flow.webhooks import Webhooks
-from node.flow.worker import Worker
+from node.flow.worker import GATHER_SECONDS, Worker
 from node.models.catalogue import SHIPPED, Catalogue
 from node.opening import chain_of, claim_directory, key_in, open_files, open_store, when_reachable
 from node.page.codes import CodeEndpoint
@@ -74,14 +75,18 @@ from node.page.rpc import RpcEndpoint
 from node.page.site import RPC_PATH, Site
 from node.page.times import BlockTimes
 from node.page.trace import TraceEndpoint
-from node.store import keys, progress, subject
 from node.store import people as users
+from node.store import progress, subject
 from node.store.seal import Seal
 from node.unlocking import warn_of_modes
 
 IDLE_SECONDS_EMBEDDED = 1.0
 IDLE_SECONDS_OTHER = 0.5
 IDLE_SECONDS_NUDGER = 1.0
+GATHER_SECONDS_SENDER = 0.05
+GATHER_SECONDS_CONFIRMER = 0.1
+"""Of a chain that is asked over the network, where each question costs more than what comes along with it. Whoever
+waits for one circ alone does not notice: a worker rests after a step, not before it."""
 IDLE_SECONDS_PUBLISHER = 1.0
 IDLE_SECONDS_SCANS = 5.0
 IDLE_SECONDS_FEED = 0.2
@@ -168,7 +173,8 @@ class Node:
         )
 
     def _make_workers(self, chain: Chain) -> None:
-        idle = IDLE_SECONDS_EMBEDDED if self._config.chain == EMBEDDED else IDLE_SECONDS_OTHER
+        is_embedded = self._config.chain == EMBEDDED
+        idle = IDLE_SECONDS_EMBEDDED if is_embedded else IDLE_SECONDS_OTHER
         bumper = Bumper(self._store, self._ledger, self._config.fee_max_wei)
         sender = Sender(self._store, chain, self._ledger, bumper)
         sender.resume()
@@ -196,8 +202,9 @@ class Node:
             fee_max=self._config.fee_max_wei,
             resend=lambda: self._sender.wake(),
         )
-        self._sender = self._worker("sender", send, idle)
-        self._confirmer = self._worker("confirmer", confirmer.step, idle)
+        rests = (GATHER_SECONDS,) * 2 if is_embedded else (GATHER_SECONDS_SENDER, GATHER_SECONDS_CONFIRMER)
+        self._sender = self._worker("sender", send, idle, gather_seconds=rests[0])
+        self._confirmer = self._worker("confirmer", confirmer.step, idle, gather_seconds=rests[1])
         self._workers: tuple[Worker, ...] = (
             self._sender,
             self._confirmer,
@@ -213,6 +220,7 @@ class Node:
         step: Callable[[], bool],
         idle_seconds: float,
         on_fatal: Callable[[BaseException], None] | None = None,
+        gather_seconds: float = GATHER_SECONDS,
     ) -> Worker:
         def tell(trouble: str) -> None:
             with self._store.write():
@@ -227,6 +235,7 @@ class Node:
             on_fatal=on_fatal or self._fail,
             at_end=self._store.close_thread,
             tell=tell,
+            gather_seconds=gather_seconds,
         )
 
     def _watching(self, seal: Seal, clock: Clock) -> Watching:
@@ -255,9 +264,7 @@ class Node:
         query = Query(self._store, chain, self._ledger)
         labelling = Labelling(self._store, products, self._ledger, self._public_url)
         wallets = Wallets(chain, self._ledger.contract)
-        with self._store.write():
-            seed = keys.own_key(seal, "token", Tokens.new_seed)
-        tokens = Tokens(seed, users.user, clock)
+        self.tokens = tokens = Tokens(TokenKeys(self._store, seal, clock, Tokens.new_seed), users.user, clock)
         servicers = (
             Users(people, tokens),
             Orgs(people),
@@ -287,7 +294,7 @@ class Node:
         codes = CodeEndpoint(query, labelling, notices)
         links = DigitalLinkEndpoint(query, labelling, notices)
         once = Once(self._store, seal, clock, submitted)
-        rpcs = all_rpcs(servicers, tokens, once)
+        self.rpcs = rpcs = all_rpcs(servicers, tokens, once, self._config.trusted_proxies)
         self._capture_api = CaptureApi(Captures(self._store, recorder, once, clock, submitted), tokens, base)
         server = Server(self._config.grpc, rpcs)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))

@@ -25,21 +25,19 @@ _TITLE = re.compile(r"<title>(.*?) \(([\d,]+) samples, [\d.]+%\)</title>")
 
 _HANDLE = "_handler.<locals>.handle (node/api/server"
 _GROUP = "Group.do (node/store/group"
-_CIRC = "Recorder.enrol (node/flow/record"
-_DIGEST = ("circ_digest (node/chain/contract", "sign_digest (node/chain/signer")
-_BACKLOG = "Ledger.refuse_if_full (node/flow/ledger"
-_TRANSACTION = "Ledger.enrol (node/flow/ledger"
+_CIRCS = ("Plain.record (node/flow/plain", "Recorder._enrol (node/flow/record")
+_SIGNATURE = ("Plain._signature (node/flow/plain", "signature_of (node/flow/sovereign")
+_TRANSACTION = "Ledger.sign (node/flow/ledger"
 _SENDER = "Sender.step (node/flow/submit"
 _CONFIRMER = "Confirmer.step (node/flow/confirm"
 
 PARTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("gRPC", ("_serve (grpc/", "_worker (concurrent/futures/"), (_HANDLE,)),
+    ("gRPC", ("_serve (grpc/", "Threads._work (node/api/threads"), (_HANDLE,)),
     ("request, token, user, answer", (_HANDLE,), (_GROUP,)),
-    ("queue, commit, waking the group", (_GROUP,), (_CIRC,)),
-    ("is there room in the backlog", (_BACKLOG,), ()),
-    ("the circ: rules and SQL", (_CIRC,), (_BACKLOG, *_DIGEST, _TRANSACTION)),
-    ("the operator's signature", _DIGEST, ()),
-    ("the transaction: nonce, signature, outbox", (_TRANSACTION,), ()),
+    ("queue, commit, waking the group", (_GROUP,), _CIRCS),
+    ("the circs: rules and SQL", _CIRCS, (*_SIGNATURE, _TRANSACTION)),
+    ("the operators' signatures", _SIGNATURE, ()),
+    ("the transactions: signature, bytes, hash", (_TRANSACTION,), ()),
     ("sender", (_SENDER,), ()),
     ("confirmer", (_CONFIRMER,), ()),
 )

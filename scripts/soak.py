@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,14 +37,15 @@ FORK_MAX = 64
 CONFIRMATIONS = FORK_MAX + 6
 BLOCK_SECONDS = 1
 CALLERS = 4
-CALLER_REST_SECONDS = 0.04
+CALLER_REST_SECONDS = 0.1
 GOODS = 16
 ANSWERS_A_GOODS_SET = 2_000
 """After so many, other goods are used: one goods can have 4,095 circs."""
 TOKEN_SECONDS = 1_800
 LIFE_SECONDS_MIN = 0.2
-FORK_CHANCE, PAUSE_CHANCE, RESTART_CHANCE = 0.5, 0.1, 0.1
+FORK_CHANCE, PAUSE_CHANCE, RESTART_CHANCE = 0.5, 0.1, 0.05
 PAUSE_SECONDS_MAX = 5.0
+UNDER_WAY_SECONDS = 0.2
 SETTLE_SECONDS_MAX = 1_800
 AUDIT_SECONDS_MAX = 1_800
 LOG_BLOCKS = 500
@@ -171,7 +173,7 @@ class Soak:
             load.start()
             ends = time.monotonic() + seconds
             time.sleep(self._dice.uniform(0, seconds))
-            self._trouble()
+            self._trouble(node.process)
             time.sleep(max(0.0, ends - time.monotonic()))
             ended = node.process.poll()
         finally:
@@ -199,9 +201,10 @@ class Soak:
             self._used = 0
         return self._token[0], self._goods[-1]
 
-    def _trouble(self) -> None:
+    def _trouble(self, node: subprocess.Popen[bytes]) -> None:
         if self._dice.random() < FORK_CHANCE:
-            depth = self.anvil.fork(self._dice.choice((1, 3, self._dice.randint(1, FORK_MAX), FORK_MAX)))
+            with _silent(node):
+                depth = self.anvil.fork(self._dice.choice((1, 3, self._dice.randint(1, FORK_MAX), FORK_MAX)))
             self.tally.forks += depth > 0
             self.tally.deepest = max(self.tally.deepest, depth)
         if self._dice.random() < PAUSE_CHANCE:
@@ -260,6 +263,17 @@ class Soak:
         )
         found = SUMMARY.search(done.stdout)
         return (int(found[4]) if found and done.returncode in (0, 1) else -1), done
+
+
+@contextmanager
+def _silent(node: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Anvil aborts now and then if it is asked something in the middle of a reorganisation, so nobody asks."""
+    node.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(UNDER_WAY_SECONDS)
+        yield
+    finally:
+        node.send_signal(signal.SIGCONT)
 
 
 def main() -> None:

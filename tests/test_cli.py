@@ -99,6 +99,7 @@ SAMPLES = {
     "chain_id": "9",
     "late_blocks": "8",
     "trusted_proxies": "2",
+    "revoke": "1",
     "scan_place_header": "X-Country",
     "pending": "1",
     "epcs": "urn:a:1 urn:a:2",

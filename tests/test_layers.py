@@ -59,6 +59,8 @@ ONLY_IN: dict[str, set[str]] = {
     "jinja2": {"page"},
     "swagger_ui_bundle": {"page"},
     "jwt": {"api"},
+    "argon2": {"flow"},
+    "zxcvbn": {"flow"},
     "multipart": {"api"},
     "numpy": {"models"},
     "onnxruntime": {"models"},

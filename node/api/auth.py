@@ -1,10 +1,11 @@
-"""Who calls, and what the caller may do: tokens, and the one table of rpcs and roles."""
+"""Who calls: bearer tokens (JWT, EdDSA over Ed25519), signed by keys that the node rotates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -12,91 +13,45 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node.clock import Clock
 from node.domain.records import User
-from node.domain.roles import Role, has
-from node.errors import Reason, VTraceError, denied
+from node.errors import Reason, VTraceError
+from node.flow.token_keys import SKEW_SECONDS, TOKEN_SECONDS, TokenKeys
 
-TOKEN_SECONDS = 3_600
+SESSION_SECONDS_MAX = 30 * 86_400
+"""So long after a login RefreshToken gives new tokens."""
 TOKEN_LENGTH_MAX = 4_096
 TOKENS_REMEMBERED_MAX = 4_096
 """How many tokens need no second check of their signature."""
 ISSUER = AUDIENCE = "vtrace"
 ALGORITHM = "EdDSA"
-
-ANYONE: tuple[Role, ...] = ()
-
-NEEDS: dict[str, tuple[Role, ...]] = {
-    "Register": ANYONE,
-    "Token": ANYONE,
-    "RefreshToken": (Role.NORMAL,),
-    "Profile": (Role.NORMAL,),
-    "UpdateUser": (Role.NORMAL,),
-    "DeleteUser": (Role.NORMAL,),
-    "GetOrgUser": (Role.NORMAL,),
-    "Upload": (Role.NORMAL,),
-    "IdentityAuth": (Role.NORMAL,),
-    "OrgAuth": (Role.TRANSPORTER,),
-    "Member": (Role.BOSS,),
-    "OrgRemoveMember": (Role.BOSS,),
-    "ListOrgMember": (Role.BOSS,),
-    "UpdateOrg": (Role.BOSS,),
-    "CreateGoodsClass": (Role.PRODUCER,),
-    "CreateGoodsSerial": (Role.PRODUCER,),
-    "BatchCreateGoods": (Role.PRODUCER,),
-    "ListClass": (Role.PRODUCER,),
-    "ListGoodsSerial": (Role.PRODUCER,),
-    "ListGoods": (Role.PRODUCER,),
-    "UpdateClass": (Role.PRODUCER,),
-    "UpdateGoodsSerial": (Role.PRODUCER,),
-    "UpdateGoods": (Role.PRODUCER,),
-    "ListMaterial": (Role.PRODUCER,),
-    "ListLabels": (Role.PRODUCER,),
-    "GetClass": (Role.PRODUCER,),
-    "GetGoodsSerial": (Role.PRODUCER,),
-    "CreateCirc": (Role.TRANSPORTER, Role.EXAMINER),
-    "BatchCirc": (Role.TRANSPORTER, Role.EXAMINER),
-    "GetAccount": (Role.NORMAL,),
-    "SetAccount": (Role.NORMAL,),
-    "PrepareCirc": (Role.TRANSPORTER, Role.EXAMINER),
-    "GetCirc": ANYONE,
-    "GetGoods": ANYONE,
-    "ContractName": ANYONE,
-    "ListScanAlerts": (Role.PRODUCER,),
-    "WatchCirc": ANYONE,
-    "WatchOrgCirc": (Role.PRODUCER,),
-    "CreateWebhook": (Role.BOSS,),
-    "ListWebhooks": (Role.BOSS,),
-    "DeleteWebhook": (Role.BOSS,),
-    "ListModels": (Role.EXAMINER,),
-    "Predict": (Role.EXAMINER,),
-}
-"""rpc → the roles of which the caller needs one. What is not in here is refused at start."""
+CLAIMS = ("iss", "aud", "sub", "epoch", "auth_time", "iat", "nbf", "exp")
 
 
-def require(user: User, roles: Iterable[Role], what: str) -> None:
-    """PERMISSION_DENIED unless the user has, or inherits, one of ``roles``."""
-    roles = tuple(roles)
-    if not any(has(user.role, role) for role in roles):
-        wanted = " or ".join(role.value for role in roles)
-        raise denied(f"{what} needs the role {wanted}, the caller is {user.role.value}", role=user.role.value)
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A caller, and when it last gave its password, in seconds since 1970."""
+
+    user: User
+    logged_in: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Claims:
-    """What a token of this node says: whose it is, and from when until when, in seconds since 1970."""
+    """What a token of this node says: whose it is, and its times in seconds since 1970."""
 
+    kid: str
     user_id: int
     epoch: int
+    logged_in: int
     begins: int
     expires: int
 
 
 class Tokens:
-    """Signs and checks the bearer tokens (JWT, EdDSA over Ed25519) of one node."""
+    """Signs and checks the tokens of one node."""
 
-    def __init__(self, seed: bytes, find_user: Callable[[int], User | None], clock: Clock) -> None:
+    def __init__(self, keys: TokenKeys, find_user: Callable[[int], User | None], clock: Clock) -> None:
+        self._keys = keys
         self._find_user = find_user
-        self._private = Ed25519PrivateKey.from_private_bytes(seed)
-        self._public = self._private.public_key()
         self._clock = clock
         self._claims = lru_cache(TOKENS_REMEMBERED_MAX)(self._checked)
 
@@ -107,54 +62,96 @@ class Tokens:
             serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption()
         )
 
-    def issue(self, user: User) -> str:
-        """A token for ``user``, good for TOKEN_SECONDS or until the user's tokens are revoked."""
-        now = self._clock() // 1_000_000
+    def issue(self, user: User, logged_in: int | None = None) -> str:
+        """A token for ``user``, good for TOKEN_SECONDS or until the user's tokens are revoked.
+
+        ``logged_in`` is said of a user who gave its password earlier: its tokens end SESSION_SECONDS_MAX after that.
+        """
+        now = self._seconds()
+        logged_in = now if logged_in is None else logged_in
+        ends = logged_in + SESSION_SECONDS_MAX
+        if now >= ends:
+            days = SESSION_SECONDS_MAX // 86_400
+            raise _refused(f"the last login was {days} days ago: call Token")
+        key = self._keys.signing()
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": str(user.id),
             "epoch": user.token_epoch,
+            "auth_time": logged_in,
             "iat": now,
             "nbf": now,
-            "exp": now + TOKEN_SECONDS,
+            "exp": min(now + TOKEN_SECONDS, ends),
         }
-        return jwt.encode(claims, self._private, algorithm=ALGORITHM)
+        return jwt.encode(claims, _private(key.seed), algorithm=ALGORITHM, headers={"kid": key.kid})
 
-    def caller(self, authorization: str | None) -> User:
-        """The user whose token stands in the call's ``authorization`` metadata; UNAUTHENTICATED otherwise."""
+    def session(self, authorization: str | None) -> Session:
+        """Whose token stands in the call's ``authorization`` metadata; UNAUTHENTICATED otherwise."""
         if not authorization:
             raise _refused("metadata authorization: missing, want Bearer <token> (call Token for one)")
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token or len(token) > TOKEN_LENGTH_MAX:
             raise _refused("metadata authorization: want Bearer <token>")
         claims = self._claims(token)
-        if not claims.begins <= self._clock() // 1_000_000 < claims.expires:
+        now = self._seconds()
+        if not claims.begins - SKEW_SECONDS <= now < claims.expires + SKEW_SECONDS:
             raise _refused("the token has expired: call Token for a new one")
+        # A token that is remembered must not outlive its key.
+        if self._keys.find(claims.kid) is None:
+            raise _not_ours()
         user = self._find_user(claims.user_id)
         if user is None or user.deleted or user.token_epoch != claims.epoch:
             raise _refused("the token was revoked: call Token for a new one")
-        return user
+        return Session(user, claims.logged_in)
+
+    def caller(self, authorization: str | None) -> User:
+        """As ``session``, where only the user counts."""
+        return self.session(authorization).user
 
     def _checked(self, token: str) -> _Claims:
-        """What stays true of a token for ever: that this node signed it, and what it says."""
+        """What stays true of a token for ever: that a key of this node signed it, and what it says."""
         try:
-            claims = jwt.decode(
+            kid = jwt.get_unverified_header(token).get("kid")
+            key = self._keys.find(kid) if isinstance(kid, str) else None
+            if key is None:
+                raise _not_ours()
+            # The algorithm is ours to say, not the token's, and the key is of no other kind.
+            said = jwt.decode(
                 token,
-                self._public,
+                _private(key.seed).public_key(),
                 algorithms=[ALGORITHM],
                 audience=AUDIENCE,
                 issuer=ISSUER,
-                options={
-                    "require": ["exp", "iat", "nbf", "sub"],
-                    "verify_exp": False,
-                    "verify_nbf": False,
-                    "verify_iat": False,
-                },
+                options={"require": list(CLAIMS), "verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
-            return _Claims(int(claims["sub"]), int(claims["epoch"]), int(claims["nbf"]), int(claims["exp"]))
-        except (jwt.InvalidTokenError, ValueError, TypeError, KeyError):
-            raise _refused("the token is not one of this node's: call Token for a new one") from None
+            return _Claims(
+                key.kid,
+                _number(int(said["sub"])),
+                _number(said["epoch"]),
+                _number(said["auth_time"]),
+                _number(said["nbf"]),
+                _number(said["exp"]),
+            )
+        except (jwt.InvalidTokenError, ValueError, TypeError):
+            raise _not_ours() from None
+
+    def _seconds(self) -> int:
+        return self._clock() // 1_000_000
+
+
+def _private(seed: bytes) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(seed)
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError
+    return value
+
+
+def _not_ours() -> VTraceError:
+    return _refused("the token is not one of this node's: call Token for a new one")
 
 
 def _refused(message: str) -> VTraceError:

@@ -1,4 +1,4 @@
-"""One call of an rpc that makes something, and the idempotency key that may have come with it."""
+"""What a servicer gets beside the request: where the call came from, and the idempotency key that may have come too."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from node.domain import limits
+from node.domain.addresses import client_address
 from node.domain.records import User
 from node.errors import Reason, invalid
 from node.flow.once import KeyedCall, Once
 
 KEY = "idempotency-key"
+FORWARDED = "x-forwarded-for"
 
 M = TypeVar("M", bound=Message)
 
@@ -27,11 +29,25 @@ def key_in(metadata: Iterable[tuple[str, Any]]) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a call came from: the caller's address, and when its user logged in (seconds since 1970; 0 for nobody)."""
+
+    address: str
+    logged_in: int
+
+
+def address_in(peer: str, metadata: Iterable[tuple[str, Any]], trusted_proxies: int) -> str:
+    """The caller's address, as ``client_address`` says."""
+    said = ",".join(value for name, value in metadata if name == FORWARDED and isinstance(value, str))
+    return client_address(peer, said, trusted_proxies)
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """What a servicer gets beside the request when its rpc makes something.
 
     ``duplicate`` is the reason to refuse a key that another request had, ``response`` the class of the rpc's answer,
-    ``metadata`` what came with the call.
+    ``metadata`` what came with the call, ``origin`` where it came from.
     """
 
     rpc: str
@@ -41,6 +57,7 @@ class Call:
     duplicate: Reason
     response: Any
     keyed: Once
+    origin: Origin
     metadata: Sequence[tuple[str, Any]] = ()
 
     def once(self, work: Callable[[], M], *, scope: str = "", request: bytes | None = None) -> M:

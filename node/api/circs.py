@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from node.api import convert
-from node.api.auth import require
 from node.api.call import Call
 from node.api.signed import signed_once
 from node.domain import limits
+from node.domain.access import CIRCS, hold_role
 from node.domain.model import CircType
 from node.domain.records import User
-from node.domain.roles import Role
 from node.errors import Reason
 from node.flow.query import Query
 from node.flow.record import Recorder, check_parties, circ_type_of
@@ -18,13 +17,6 @@ from node.flow.wallets import Wallets
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 Asked = tuple[CircType, list[int], str, bytes]
-
-NEEDS = {
-    CircType.PRODUCE: (Role.PRODUCER,),
-    CircType.PROCESS: (Role.TRANSPORTER,),
-    CircType.TRANSFER: (Role.TRANSPORTER,),
-    CircType.EXAM: (Role.TRANSPORTER, Role.EXAMINER),
-}
 
 
 class Circs:
@@ -92,5 +84,5 @@ def asked_batch(caller: User, request: wire.BatchCircRequest) -> Asked:
 
 def _checked_type(caller: User, number: int) -> CircType:
     circ_type = circ_type_of(number)
-    require(caller, NEEDS[circ_type], circ_type.name.lower())
+    hold_role(CIRCS[circ_type], caller, circ_type.name.lower())
     return circ_type

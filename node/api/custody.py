@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from node.api.auth import NEEDS, require
 from node.api.circs import asked_batch, asked_create
+from node.domain.access import ACCESS, hold_role
 from node.domain.records import User
 from node.errors import Reason, invalid
 from node.flow.accounts import Accounts
@@ -43,7 +43,7 @@ class Custody:
             case "batch_circ":
                 prepared = self._accounts.prepare(caller, *asked_batch(caller, request.batch_circ))
             case "batch_create_goods":
-                require(caller, NEEDS["BatchCreateGoods"], "BatchCreateGoods")
+                hold_role(ACCESS["BatchCreateGoods"], caller, "BatchCreateGoods")
                 goods = request.batch_create_goods
                 prepared = self._accounts.prepare_goods(caller, goods.serial_id, goods.sum)
             case _:

@@ -6,15 +6,15 @@ import inspect
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, TypeVar
 
-from node.api.auth import ANYONE, NEEDS, Tokens, require
-from node.api.call import Call, key_in
+from node.api.auth import Session, Tokens
+from node.api.call import Call, Origin, address_in, key_in
 from node.api.outgoing import Outgoing, Page
 from node.api.services import SERVICES, message_class
 from node.api.streams import Incoming
-from node.domain.records import User
-from node.domain.roles import Role
+from node.domain.access import ACCESS, Access, hold_role, hold_self
 from node.errors import IndexUnavailable, Reason, SignerUnavailable, Status, VTraceError
 from node.faults import point
 from node.flow.once import Once
@@ -32,26 +32,27 @@ class Asked:
 
     ``read`` gives the request, or an iterator of a stream's messages, and raises VTraceError for what is none.
     ``metadata`` has lower-case names, and bytes for names that end in -bin. ``is_there`` tells whether the caller
-    still waits for the answer. ``address`` is where the caller is, as far as the connection tells.
+    still waits for the answer. ``peer`` is who the connection comes from, as ``client_address`` takes it.
     """
 
     read: Callable[[], Any]
     metadata: Sequence[tuple[str, str | bytes]]
     is_there: Callable[[], bool]
-    address: str = ""
+    peer: str
 
 
 class Rpc:
     """One rpc: authenticates, holds its row of the table, answers; every fault becomes a VTraceError."""
 
-    def __init__(self, method: Any, servicers: Sequence[Any], tokens: Tokens, once: Once) -> None:
+    def __init__(self, method: Any, servicers: Sequence[Any], tokens: Tokens, once: Once, trusted_proxies: int) -> None:
         self.method = method
         self.name: str = method.name
         self.request_class = message_class(method.input_type)
         self.response_class = message_class(method.output_type)
-        if self.name not in NEEDS:
-            raise AssertionError(f"rpc {self.name} has no row in the table of roles")
-        self.needs = NEEDS[self.name]
+        if self.name not in ACCESS:
+            raise AssertionError(f"rpc {self.name} has no row in the table of node/domain/access.py")
+        self.access = ACCESS[self.name]
+        self._named = attrgetter(self.access.names) if self.access.names else None
         servicer = next((one for one in servicers if hasattr(one, self.name)), None)
         if servicer is None:
             raise AssertionError(f"rpc {self.name} has no servicer")
@@ -60,10 +61,12 @@ class Rpc:
         self._failed: Reason = servicer.failed
         self._tokens = tokens
         self._once = once
+        self._trusted_proxies = trusted_proxies
         # The servicer of an rpc that makes something asks for the Call, and makes it once.
-        wants = inspect.signature(self._work).parameters
-        self.makes_something = "call" in wants
-        self.wants_address = "address" in wants
+        wanted = inspect.signature(self._work).parameters
+        self.makes_something = "call" in wanted
+        self._wants_origin = "origin" in wanted
+        self.wants_address = "address" in wanted
 
     def answer(self, asked: Asked) -> Any:
         """The answer of one call, an Outgoing if it is a stream. Blocks for as long as the work takes.
@@ -77,18 +80,24 @@ class Rpc:
         return guarded(self.name, self._failed, outgoing.take)
 
     def _answer(self, asked: Asked) -> Any:
-        caller = None
-        if self.needs is not ANYONE:
-            caller = caller_of(self._tokens, asked.metadata, self.needs, self.name)
+        caller, logged_in = None, 0
+        if not self.access.open_to_anyone:
+            session = session_of(self._tokens, asked.metadata, self.access, self.name)
+            caller, logged_in = session.user, session.logged_in
         given = asked.read()
+        if caller is not None and self._named is not None:
+            hold_self(caller, self._named(given), self.access.others)
+        origin = Origin(address_in(asked.peer, asked.metadata, self._trusted_proxies), logged_in)
         arguments: list[Any] = [] if caller is None else [caller]
         arguments.append(Incoming(given, asked.is_there) if self.method.client_streaming else given)
         if self.wants_address:
-            arguments.append(asked.address)
+            arguments.append(origin.address)
         if self.makes_something:
             keyed = (self.name, key_in(asked.metadata), caller, given)
             made = (self._servicer.duplicate, self.response_class, self._once)
-            arguments.append(Call(*keyed, *made, metadata=asked.metadata))
+            arguments.append(Call(*keyed, *made, origin=origin, metadata=asked.metadata))
+        elif self._wants_origin:
+            arguments.append(origin)
         answered = self._work(*arguments)
         if self.makes_something:
             point("committed")
@@ -122,17 +131,18 @@ def guarded(name: str, failed: Reason, work: Callable[[], T]) -> T:
         raise VTraceError(failed, f"{name} failed inside the node; its log says why", status=Status.INTERNAL) from fault
 
 
-def caller_of(tokens: Tokens, metadata: Iterable[tuple[str, str | bytes]], needs: Iterable[Role], name: str) -> User:
-    """Who calls, once it is known and has one of the roles."""
-    caller = tokens.caller(_authorization(metadata))
-    require(caller, needs, name)
+def session_of(tokens: Tokens, metadata: Iterable[tuple[str, str | bytes]], access: Access, name: str) -> Session:
+    """Who calls, once it is known and has one of the row's roles."""
+    session = tokens.session(_authorization(metadata))
+    hold_role(access, session.user, name)
     point("authenticated")
-    return caller
+    return session
 
 
-def all_rpcs(servicers: Sequence[Any], tokens: Tokens, once: Once) -> list[Rpc]:
-    """The rpcs of all services, each of which must have a servicer and a row in the table of roles."""
-    return [Rpc(method, servicers, tokens, once) for service in SERVICES for method in service.methods]
+def all_rpcs(servicers: Sequence[Any], tokens: Tokens, once: Once, trusted_proxies: int = 0) -> list[Rpc]:
+    """The rpcs of all services, each of which must have a servicer and a row in the table of access."""
+    methods = [method for service in SERVICES for method in service.methods]
+    return [Rpc(method, servicers, tokens, once, trusted_proxies) for method in methods]
 
 
 def _authorization(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:

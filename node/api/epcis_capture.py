@@ -14,15 +14,15 @@ from concurrent import futures
 from typing import Any
 
 from node import __version__
-from node.api.auth import NEEDS, Tokens, require
+from node.api.auth import Tokens
 from node.api.call import key_in
-from node.api.circs import NEEDS as NEEDS_OF_KIND
-from node.api.dispatch import caller_of, guarded
+from node.api.dispatch import guarded, session_of
 from node.api.epcis_problem import Answer, of_error, of_faults, problem
 from node.api.http import ANSWER_SECONDS_MAX
 from node.api.http_request import Receive, Refused, Request, Scope
 from node.api.http_upload import media_type
 from node.api.transcode import parameters
+from node.domain.access import ACCESS, CIRCS, hold_role
 from node.domain.epcis.document import DOCUMENT_BYTES_MAX, EVENTS_MAX, VERSION, events_of, parse
 from node.domain.epcis.faults import Faulty, TooLarge
 from node.domain.epcis.read import read
@@ -139,7 +139,7 @@ class CaptureApi:
             raise _not_now(late, Status.DEADLINE_EXCEEDED) from None
 
     def _capture(self, body: bytes, metadata: Sequence[tuple[str, str | bytes]]) -> Answer:
-        caller = caller_of(self._tokens, metadata, NEEDS["BatchCirc"], NAME)
+        caller = session_of(self._tokens, metadata, ACCESS["BatchCirc"], NAME).user
         key = key_in(metadata)
         try:
             with _parsing:
@@ -155,7 +155,7 @@ class CaptureApi:
     def _shown(
         self, metadata: Sequence[tuple[str, str | bytes]], capture_id: str, before: int | None, limit: int
     ) -> Answer:
-        caller = caller_of(self._tokens, metadata, NEEDS["BatchCirc"], NAME)
+        caller = session_of(self._tokens, metadata, ACCESS["BatchCirc"], NAME).user
         if not capture_id:
             jobs = self._captures.jobs(caller, before, limit + 1)
             link = (
@@ -170,7 +170,7 @@ class CaptureApi:
 
 
 def _may_record(caller: User, circ_type: CircType) -> None:
-    require(caller, NEEDS_OF_KIND[circ_type], circ_type.name.lower())
+    hold_role(CIRCS[circ_type], caller, circ_type.name.lower())
 
 
 def _brief(job: Job) -> dict[str, Any]:

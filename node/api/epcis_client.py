@@ -43,7 +43,7 @@ class CaptureClient:
         self._host = parts.netloc
         self._path = parts.path.rstrip("/")
         self._pause = pause
-        self._token = ""
+        self._token = ""  # nosec B105: no token yet
 
     def log_in(self, phone: str, password: str) -> Answered:
         """Take the token of a user."""

@@ -195,7 +195,7 @@ async def _whole(rpc: Rpc, route: transcode.Route, segments: list[str], request:
             setattr(message, CURSOR, last_id)  # who comes again has the first address, with the first cursor
         return message
 
-    return Asked(read, request.metadata(), request.is_there, request.address)
+    return Asked(read, request.metadata(), request.is_there, request.peer)
 
 
 def _streamed(rpc: Rpc, request: Request) -> Asked:
@@ -213,7 +213,7 @@ def _streamed(rpc: Rpc, request: Request) -> Asked:
 
     if kind != http_upload.JSON and rpc.request_class is not wire.UploadRequest:
         _hold_json(request)
-    return Asked(read, request.metadata(), request.is_there)
+    return Asked(read, request.metadata(), request.is_there, request.peer)
 
 
 def _hold_json(request: Request) -> None:

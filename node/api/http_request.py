@@ -37,8 +37,9 @@ class Request:
         self.method: str = scope["method"]
         self.raw_path: str = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
         self.query: bytes = scope["query_string"]
+        client = scope.get("client")
+        self.peer: str = client[0] if client else ""
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
-        self.address: str = (scope.get("client") or ("",))[0]
         self._receive = receive
         self._loop = asyncio.get_running_loop()
         self._gone = threading.Event()

@@ -10,7 +10,6 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from node import __version__
 from node.api import protojson, sse, transcode
-from node.api.auth import ANYONE
 from node.api.dispatch import Rpc
 from node.api.outgoing import CURSOR
 from node.api.signed import SALT, SIGNATURE, SIGNED, VERSION, VERSION_DIGITS_MAX
@@ -139,7 +138,7 @@ class _Document:
                 **{str(status): {"$ref": f"#/components/responses/{status}"} for status in kept},
             },
         }
-        if rpc.needs is ANYONE:
+        if rpc.access.open_to_anyone:
             made["security"] = []
         if rpc.method.client_streaming:
             made["requestBody"] = {"required": True, "content": self._streamed(rpc)}
@@ -149,7 +148,7 @@ class _Document:
         return made
 
     def _sometimes(self, rpc: Rpc) -> dict[int, bool]:
-        return {403: rpc.needs is not ANYONE, 410: CURSOR in rpc.method.input_type.fields_by_name}
+        return {403: not rpc.access.open_to_anyone, 410: CURSOR in rpc.method.input_type.fields_by_name}
 
     def _parameters(self, rpc: Rpc, route: transcode.Route) -> Iterable[dict[str, Any]]:
         for variable in route.variables:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent import futures
 from typing import Any
 
 import grpc
@@ -16,6 +15,7 @@ from node.api.dispatch import Asked, Rpc
 from node.api.push import Pusher
 from node.api.services import SERVICES
 from node.api.status import to_status
+from node.api.threads import Threads
 from node.errors import SetupError, VTraceError, invalid
 from node.flow.watch import WATCHERS_MAX
 
@@ -38,8 +38,9 @@ class Server:
     """Serves the rpcs, the standard health service and reflection on one address."""
 
     def __init__(self, address: str, rpcs: Sequence[Rpc]) -> None:
+        self._threads = Threads(THREADS, "rpc")
         self._server = grpc.server(
-            futures.ThreadPoolExecutor(THREADS, thread_name_prefix="rpc"),
+            self._threads,
             options=_OPTIONS,
             maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX,
         )
@@ -66,6 +67,7 @@ class Server:
         """Take no more calls, let those under way end within the grace, and return when all is quiet."""
         self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._server.stop(grace_seconds).wait(grace_seconds + 1)
+        self._threads.shutdown()
         self._pusher.stop()
 
     def _set_health(self, status: int) -> None:
@@ -88,7 +90,7 @@ class Server:
                 read=lambda: map(parsed, request) if streams else parsed(request),
                 metadata=tuple(context.invocation_metadata()),
                 is_there=context.is_active,
-                address=context.peer().rpartition(":")[0],
+                peer=context.peer(),
             )
             try:
                 return rpc.answer(asked)

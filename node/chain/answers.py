@@ -41,14 +41,20 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class Outcome:
     """What became of a mined transaction; ``status`` False means that it was reverted."""
 
     tx_hash: str
     block_number: int
     block_hash: str
-    tx_index: int
     status: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt(Outcome):
+    """An outcome as the chain's receipt has it."""
+
+    tx_index: int
     gas_used: int
     contract_address: str | None
     logs: tuple[Log, ...]
@@ -119,6 +125,22 @@ def _log(value: Any) -> Log:
         tx_hash=_get(body, "transactionHash", shape.hash32),
         tx_index=_get(body, "transactionIndex", shape.quantity),
         log_index=_get(body, "logIndex", shape.quantity),
+    )
+
+
+def read_takers(value: Any, address: str, topic: bytes) -> tuple[Outcome, ...]:
+    """The transactions of logs, without a look at what else stands in these; other logs are left out."""
+    wanted, event = address.lower(), "0x" + topic.hex()
+    bodies = map(shape.obj, shape.array(value))
+    return tuple(
+        Outcome(
+            tx_hash=_get(body, "transactionHash", shape.hash32),
+            block_number=_get(body, "blockNumber", shape.quantity),
+            block_hash=_get(body, "blockHash", shape.hash32),
+            status=True,
+        )
+        for body in bodies
+        if str(body.get("address")).lower() == wanted and _get(body, "topics", shape.array)[:1] == [event]
     )
 
 

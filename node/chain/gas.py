@@ -118,7 +118,7 @@ RANGES_MAX: Final = (TRANSACTION_BYTES_MAX - _ENVELOPE_BYTES - _HEAD_BYTES) // 6
 
 
 def _nonzero_bytes(value: int) -> int:
-    return sum(1 for byte in value.to_bytes(4, "big") if byte)
+    return 4 - value.to_bytes(4, "big").count(0)
 
 
 def cut(circ_type: CircType, ranges: Sequence[Range], gas_max: int) -> list[tuple[Range, ...]]:
@@ -126,6 +126,8 @@ def cut(circ_type: CircType, ranges: Sequence[Range], gas_max: int) -> list[tupl
 
     A group has RANGES_MAX ranges at most, so that pools take its transaction. ValueError if not even one goods fits.
     """
+    if ranges and len(ranges) <= RANGES_MAX and circulate_gas(circ_type, ranges) <= gas_max:
+        return [tuple(ranges)]
     groups: list[tuple[Range, ...]] = []
     group: list[Range] = []
     load, last_word = _Load(circ_type), -1

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FORMATS = ("pdf", "svg", "zpl")
 LABELS_MAX = 50_000
 ID_MAX = 2**31 - 1
-LOOPBACK = ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::")
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::")  # nosec B104: looked for in an address, not listened at
 
 
 @click.command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import threading
@@ -169,6 +170,9 @@ def serve(
         return
     try:
         ready = node.start()
+        # What is there now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         line = {
             "event": "ready",
             "grpc": ready.grpc,

@@ -51,3 +51,12 @@ def _address(text: str) -> Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
+
+
+def tells_callers_apart(address: str) -> bool:
+    """Whether calls may be counted by an address: not by this machine's own.
+
+    Behind a proxy that the operator did not name, everybody would have it.
+    """
+    parsed = _address(address)
+    return parsed is not None and not parsed.is_loopback

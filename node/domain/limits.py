@@ -15,8 +15,6 @@ NAME_LENGTH_MAX = 64
 LONG_NAME_LENGTH_MAX = 128
 EMAIL_LENGTH_MAX = 254
 AVATAR_LENGTH_MAX = 512
-PASSWORD_LENGTH_MIN = 8
-PASSWORD_LENGTH_MAX = 128
 TEXT_BYTES_MAX = 16_384
 LIST_ROWS_DEFAULT = 20
 LIST_ROWS_MAX = 1_000
@@ -89,14 +87,6 @@ def avatar(field: str, value: str) -> str:
     if value and not (fits and value.startswith(("https://", "http://", "ipfs://", "/"))):
         want = f"an http, https or ipfs URL of at most {AVATAR_LENGTH_MAX} characters"
         raise invalid(field, value, want, Reason.PARAMS_ERR)
-    return value
-
-
-def password(field: str, value: str) -> str:
-    """A new password; its value never stands in an error."""
-    if not PASSWORD_LENGTH_MIN <= len(value) <= PASSWORD_LENGTH_MAX:
-        want = f"{PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters"
-        raise invalid(field, f"{len(value)} characters", want, Reason.PARAMS_ERR)
     return value
 
 

@@ -34,7 +34,7 @@ def _all_of(role: Role) -> frozenset[Role]:
 
 INHERITED: dict[Role, frozenset[Role]] = {role: _all_of(role) for role in Role}
 
-_RIGHTS: dict[Role, Rights] = {
+_OWN_RIGHTS: dict[Role, Rights] = {
     Role.NORMAL: Rights.NONE,
     Role.TRANSPORTER: Rights.CIRCULATE,
     Role.PRODUCER: Rights.PRODUCE,
@@ -47,9 +47,16 @@ def has(role: Role, needed: Role) -> bool:
     return needed in INHERITED[role]
 
 
-def rights_of(role: Role) -> Rights:
-    """The contract rights of a user with ``role``: those of every role that it inherits."""
+def _rights_of(role: Role) -> Rights:
     rights = Rights.NONE
     for inherited in INHERITED[role]:
-        rights |= _RIGHTS.get(inherited, Rights.NONE)
+        rights |= _OWN_RIGHTS.get(inherited, Rights.NONE)
     return rights
+
+
+_RIGHTS: dict[Role, Rights] = {role: _rights_of(role) for role in Role}
+
+
+def rights_of(role: Role) -> Rights:
+    """The contract rights of a user with ``role``: those of every role that it inherits."""
+    return _RIGHTS[role]

@@ -14,7 +14,7 @@ from node.errors import invalid
 URL_LENGTH_MAX = 2_048
 WEBHOOKS_OF_ORG_MAX = 5
 SECRET_BYTES = 32
-SECRET_PREFIX = "whsec_"
+SECRET_PREFIX = "whsec_"  # nosec B105: what follows is the secret
 BATCH_MAX = 100
 BATCH_GOODS_MAX = 10_000
 """A batch is cut behind the change with which it has so many goods."""

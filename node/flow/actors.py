@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -43,8 +44,7 @@ class Actors:
         found = circs.actor_of(user.id)
         if found is not None:
             actor, sealed = found
-            actor = self._in_step(actor, user)
-            return Operator(actor, None if actor.sovereign else HeldKey(self._opened(actor_key(actor.id), sealed)))
+            return self._operator(self._in_step(actor, user), sealed)
         actor_id = circs.next_actor()
         if actor_id > ACTOR_MAX:
             raise VTraceError(Reason.CREATE_CIRC_FAILED, "the contract has no room for another actor")
@@ -57,6 +57,18 @@ class Actors:
         )
         circs.add_actor(actor, self._seal.close(actor_key(actor_id), key), stored.outbox_id)
         return Operator(actor, HeldKey(key))
+
+    def known(self, users: Sequence[User]) -> dict[int, Operator]:
+        """Those of ``users`` that have an actor with the rights of their role, by the users' ids."""
+        roles = {user.id: user for user in users}
+        return {
+            actor.user_id: self._operator(actor, sealed)
+            for actor, sealed in circs.actors_of(list(roles))
+            if actor.rights == _rights(roles[actor.user_id])
+        }
+
+    def _operator(self, actor: Actor, sealed: bytes) -> Operator:
+        return Operator(actor, None if actor.sovereign else HeldKey(self._opened(actor_key(actor.id), sealed)))
 
     def keep_in_step(self, user: User) -> None:
         """After a change of role: give the user's actor, if there is one, the rights of the new role."""

@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from node.chain import contract, signer
-from node.chain.rpc import Block, Chain, ChainUnavailable, Look, Receipt
+from node.chain.rpc import Block, Chain, ChainUnavailable, Look, Outcome, Receipt
 from node.domain.records import UNMINED, MinedTx, OutboxTx, TxKind, TxState
 from node.faults import point
 from node.flow.forks import Forks
 from node.flow.ledger import Ledger
+from node.flow.outcomes import outcomes
 from node.flow.refused import why
 from node.flow.worker import LedgerFault
 from node.store import accounts, circs, outbox, progress
@@ -34,10 +35,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _News:
-    """A transaction, the receipt of one of its hashes, and for a reverted one why, or who carried its circ."""
+    """A transaction, the outcome of one of its hashes, and for a reverted one why, or who carried its circ."""
 
     tx: OutboxTx
-    receipt: Receipt
+    outcome: Outcome
     carrier: str | None = None
     reason: str = ""
 
@@ -74,7 +75,8 @@ class Confirmer:
 
     def _look(self) -> bool:
         lanes = outbox.lanes_with([TxState.SENT])
-        look = self._chain.look(lanes, self._forks.last)
+        before = self._forks.last
+        look = self._chain.look(lanes, before)
         if self._forks.is_lagging(look):
             return False
         if self._forks.follow(look):
@@ -85,21 +87,24 @@ class Confirmer:
             for tx in outbox.in_lane(lane, TxState.SENT, LOOK_MAX, below_nonce=nonce)
         ]
         deep = outbox.mined_up_to(look.head.number - self._confirmations + 1, LOOK_MAX)
-        explained = (self._explained(each, look.head) for each in self._news(sent, deep))
+        # What was sent is in the blocks since the last look, what is deep in the one that it was found in.
+        found = self._news(sent, before + 1, look.head.number)
+        if deep:
+            found += self._news(deep, deep[0].block_number or 0, deep[-1].block_number or 0)
+        explained = (self._explained(each, look.head) for each in found)
         news = [each for each in explained if each is not None]
         if news or look.head.hash != self._head:
             self._write(news, look)
         return bool(news) and (len(sent) >= LOOK_MAX or len(deep) == LOOK_MAX)
 
-    def _news(self, sent: Sequence[OutboxTx], deep: Sequence[OutboxTx]) -> list[_News]:
-        """What the chain has receipts for. What else was sent at a nonce that is used up is under suspicion."""
-        asked = [*sent, *deep]
-        receipts = self._chain.outcomes([tx.live_hash for tx in asked])
-        missing = [tx.id for tx, receipt in zip(asked, receipts, strict=True) if receipt is None]
+    def _news(self, asked: Sequence[OutboxTx], from_block: int, to_block: int) -> list[_News]:
+        """What the chain has taken. What else was sent at a nonce that is used up is under suspicion."""
+        now = outcomes(self._chain, self._ledger.contract, asked, from_block, to_block)
+        missing = [tx.id for tx, outcome in zip(asked, now, strict=True) if outcome is None]
         before = outbox.replaced(missing) if missing else {}
         news = []
-        for tx, receipt in zip(asked, receipts, strict=True):
-            found = receipt or next((other for other in self._chain.outcomes(before.get(tx.id, [])) if other), None)
+        for tx, outcome in zip(asked, now, strict=True):
+            found = outcome or next((other for other in self._chain.outcomes(before.get(tx.id, [])) if other), None)
             if found is not None:
                 news.append(_News(tx, found))
                 self._contradicted.pop(tx.id, None)
@@ -116,25 +121,27 @@ class Confirmer:
                 "this key must sign for this node alone"
             )
 
-    def _is_deep(self, receipt: Receipt, head: Block) -> bool:
-        return head.number - receipt.block_number + 1 >= self._confirmations
+    def _is_deep(self, outcome: Outcome, head: Block) -> bool:
+        return head.number - outcome.block_number + 1 >= self._confirmations
 
     def _explained(self, news: _News, head: Block) -> _News | None:
         """With what is needed to settle it, once it is deep: the actor's event, who carried a circ, or the reason.
 
         None if a fork has just taken the event away.
         """
-        if news.receipt.status and news.tx.kind is TxKind.REGISTER_ACTOR:
-            (whole,) = self._chain.receipts([news.receipt.tx_hash])
-            return None if whole is None else _News(news.tx, whole)
-        if news.receipt.status or news.tx.kind is not TxKind.CIRC:
+        tx, outcome = news.tx, news.outcome
+        if outcome.status and tx.kind is TxKind.REGISTER_ACTOR:
+            (whole,) = self._chain.receipts([outcome.tx_hash])
+            return None if whole is None else _News(tx, whole)
+        if outcome.status or tx.kind is not TxKind.CIRC:
             return news
-        carrier = self._carrier(news.tx, news.receipt)
-        if carrier is not None or not self._is_deep(news.receipt, head):
-            return _News(news.tx, news.receipt, carrier)
-        return _News(news.tx, news.receipt, None, why(self._chain, self._ledger.contract, news.tx, news.receipt))
+        carrier = self._carrier(tx, outcome)
+        if carrier is not None or not self._is_deep(outcome, head):
+            return _News(tx, outcome, carrier)
+        assert isinstance(outcome, Receipt)
+        return _News(tx, outcome, None, why(self._chain, self._ledger.contract, tx, outcome))
 
-    def _carrier(self, tx: OutboxTx, receipt: Receipt) -> str | None:
+    def _carrier(self, tx: OutboxTx, outcome: Outcome) -> str | None:
         """The transaction that carried a circ that the contract took all the same.
 
         Anyone may send what an operator signed. Whoever copies a waiting circ and is mined first makes the
@@ -142,8 +149,8 @@ class Confirmer:
         """
         circ, _ = contract.decode_circulate(signer.call_data(tx.raw))
         topics = [contract.CIRCULATED_TOPIC, circ.operator.to_bytes(32, "big")]
-        first = max(0, receipt.block_number - CARRIED_BLOCKS_MAX)
-        for entry in self._chain.logs(self._ledger.contract, topics, first, receipt.block_number):
+        first = max(0, outcome.block_number - CARRIED_BLOCKS_MAX)
+        for entry in self._chain.logs(self._ledger.contract, topics, first, outcome.block_number):
             event = contract.decode_log(entry.topics, entry.data)
             if isinstance(event, contract.Circulated) and event.circ == circ:
                 return entry.tx_hash
@@ -153,8 +160,8 @@ class Confirmer:
         point("receipts read")
         with self._store.write():
             outbox.mark_mined([self._mined(each, look.head) for each in news])
-            final = [each for each in news if self._is_deep(each.receipt, look.head)]
-            circs.succeed([n.tx.id for n in final if n.tx.kind is TxKind.CIRC and (n.receipt.status or n.carrier)])
+            final = [each for each in news if self._is_deep(each.outcome, look.head)]
+            circs.succeed([n.tx.id for n in final if n.tx.kind is TxKind.CIRC and (n.outcome.status or n.carrier)])
             for each in final:
                 self._settle(each)
             progress.note(
@@ -171,28 +178,29 @@ class Confirmer:
             self._resend()  # what waited for them in other lanes
 
     def _mined(self, news: _News, head: Block) -> MinedTx:
-        receipt = news.receipt
-        done = TxState.FINAL if receipt.status else TxState.REVERTED
-        state = done if self._is_deep(receipt, head) else TxState.MINED
-        return MinedTx(news.tx.id, state, receipt.block_number, receipt.block_hash, news.carrier or receipt.tx_hash)
+        outcome = news.outcome
+        done = TxState.FINAL if outcome.status else TxState.REVERTED
+        state = done if self._is_deep(outcome, head) else TxState.MINED
+        return MinedTx(news.tx.id, state, outcome.block_number, outcome.block_hash, news.carrier or outcome.tx_hash)
 
     def _settle(self, news: _News) -> None:
-        tx, receipt = news.tx, news.receipt
+        tx, outcome = news.tx, news.outcome
         if tx.kind is TxKind.CIRC:
-            if not receipt.status and news.carrier is None:
+            if not outcome.status and news.carrier is None:
                 failed = circs.fail(tx.id, news.reason)
                 if failed:  # else it stood on a circ that failed before, and was told with that one
                     log.error("circ %s: %s; %d circs failed with it", tx.tx_hash, news.reason, len(failed) - 1)
         elif tx.kind is TxKind.SET_ACCOUNT:
-            self._settle_account(tx, receipt)
-        elif not receipt.status:
+            self._settle_account(tx, outcome)
+        elif not outcome.status:
             raise LedgerFault(f"the chain refused {tx.kind.value} in {tx.tx_hash}: look at the contract's roles")
         elif tx.kind is TxKind.REGISTER_ACTOR:
-            self._check_actor(tx, receipt)
+            assert isinstance(outcome, Receipt)
+            self._check_actor(tx, outcome)
 
-    def _settle_account(self, tx: OutboxTx, receipt: Receipt) -> None:
+    def _settle_account(self, tx: OutboxTx, outcome: Outcome) -> None:
         """A contract account may take back its word; then the actor stays the node's."""
-        if receipt.status:
+        if outcome.status:
             accounts.settle(tx.id)
         else:
             accounts.take_back(tx.id)

@@ -212,7 +212,8 @@ class Deliveries:
         since = hook.failing_since if hook.failing_since is not None else now
         is_old = now - since >= FAILING_MICROS_MAX and hook.failures + 1 >= TRIES_MIN
         is_over = fault.is_gone or is_old
-        next_at = now + int(pause_seconds(hook.failures + 1, random.random()) * 1_000_000)
+        apart = random.random()  # nosec B311: only so that not all hooks try again at once
+        next_at = now + int(pause_seconds(hook.failures + 1, apart) * 1_000_000)
         with self._store.write():
             webhooks.fail(hook, str(fault), since, next_at, now if is_over else None)
         log.warning("webhook %d: %s%s", hook.id, fault, "; disabled" if is_over else "")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from node.clock import Clock
 from node.domain import gs1, limits
+from node.domain.access import hold_own_org
 from node.domain.form import ProducedClass, ProducedOrg, ProducedSerial, ProduceForm, rfc3339
 from node.domain.model import GOODS_ID_MAX, Circ, CircType
 from node.domain.records import Goods, GoodsClass, Org, Serial, User
@@ -125,7 +126,7 @@ class Products:
         found = products.goods_class(class_id)
         if found is None:
             raise not_found(Reason.GOODS_CLASS_NOT_FOUND, "class_id", class_id)
-        _check_own(caller, found, "class", class_id)
+        hold_own_org(caller, found.org_id, "class", class_id)
         return found
 
     def own_serial(self, caller: User, serial_id: int) -> Serial:
@@ -134,7 +135,7 @@ class Products:
         found = products.serial(serial_id)
         if found is None:
             raise not_found(Reason.GOODS_SERIAL_NOT_FOUND, "serial_id", serial_id)
-        _check_own(caller, found.goods_class, "serial", serial_id)
+        hold_own_org(caller, found.goods_class.org_id, "serial", serial_id)
         return found
 
     def own_goods(self, caller: User, goods_id: int) -> Goods:
@@ -143,7 +144,7 @@ class Products:
         found = products.goods(goods_id)
         if found is None:
             raise not_found(Reason.GOODS_NOT_FOUND, "goods_id", goods_id)
-        _check_own(caller, found.serial.goods_class, "goods", goods_id)
+        hold_own_org(caller, found.serial.goods_class.org_id, "goods", goods_id)
         return found
 
     def list_classes(self, caller: User, offset: int, limit: int) -> list[GoodsClass]:
@@ -245,11 +246,6 @@ def _org_of(caller: User) -> Org:
     if org is None:
         raise denied("the caller belongs to no org: verify one (OrgAuth) or join one", Reason.PERMISSION_DENY)
     return org
-
-
-def _check_own(caller: User, goods_class: GoodsClass, what: str, number: int) -> None:
-    if goods_class.org_id != caller.org_id:
-        raise denied(f"{what} {number} belongs to another org", Reason.PERMISSION_DENY, **{what: number})
 
 
 def _anchored(what: str, number: int, names: list[str]) -> Exception:

@@ -13,6 +13,7 @@ from node.chain import contract, signer
 from node.chain.fees import Fees
 from node.chain.gas import DEPLOY_GAS, GAS_MAX
 from node.chain.rpc import Chain
+from node.chain.signer import SignedTransaction
 from node.clock import Clock
 from node.domain.records import UNMINED, TxKind
 from node.errors import Reason, SetupError, Status, VTraceError
@@ -70,18 +71,8 @@ class Ledger:
         order of nonces does not see to that.
         """
         place = self._place(kind, stands_on)
-        nonce = outbox.next_nonce(place.signer)
-        if nonce is None:
-            nonce = self._first_nonces[place.signer]
-        signed = signer.sign_transaction(
-            self.lanes.key(place.signer),
-            chain_id=self.chain_id,
-            nonce=nonce,
-            to=None if kind is TxKind.DEPLOY else self.contract,
-            data=data,
-            gas=gas,
-            fees=self.fees,
-        )
+        nonce = self.next_nonce(place.signer)
+        signed = self.sign(place.signer, nonce, data, gas, deploys=kind is TxKind.DEPLOY)
         row = outbox.add(
             signer=place.signer,
             nonce=nonce,
@@ -94,6 +85,23 @@ class Ledger:
         self.waiting += 1
         return Stored(row, signed.hash)
 
+    def next_nonce(self, lane: str) -> int:
+        """The nonce of a lane's next transaction."""
+        stored = outbox.next_nonce(lane)
+        return self._first_nonces[lane] if stored is None else stored
+
+    def sign(self, lane: str, nonce: int, data: bytes, gas: int, *, deploys: bool = False) -> SignedTransaction:
+        """A call of the contract, or its deployment, signed at the fees of now. Nothing is stored."""
+        return signer.sign_transaction(
+            self.lanes.key(lane),
+            chain_id=self.chain_id,
+            nonce=nonce,
+            to=None if deploys else self.contract,
+            data=data,
+            gas=gas,
+            fees=self.fees,
+        )
+
     def _place(self, kind: TxKind, stands_on: Callable[[], Collection[int]]) -> Place:
         if self.lanes.is_one:
             return Place(self.lanes.registrar)
@@ -101,9 +109,13 @@ class Ledger:
             return self.lanes.place(stands_on())
         return self.lanes.place_of_registrar(stands_on())
 
+    def has_room(self, total: int) -> bool:
+        """Whether the backlog takes so many more transactions."""
+        return self.waiting + total <= self._backlog_max
+
     def refuse_if_full(self) -> None:
         """RESOURCE_EXHAUSTED once the backlog limit is reached: the chain has been away for long."""
-        if self.waiting >= self._backlog_max:
+        if not self.has_room(1):
             raise VTraceError(
                 Reason.CREATE_CIRC_FAILED,
                 f"{self.waiting} transactions wait for the chain, the limit is {self._backlog_max}: try again later",

@@ -24,7 +24,7 @@ from node.store.seal import Seal
 KEPT_MICROS = 7 * 86_400 * 1_000_000
 SWEEP_EVERY = 64
 SWEEP_ROWS = 4 * SWEEP_EVERY
-SECRET_KEY = "idempotency"
+SECRET_KEY = "idempotency"  # nosec B105: its name
 SECRET_BYTES = 32
 
 

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from argon2 import PasswordHasher
-from argon2.exceptions import HashingError, InvalidHashError, VerificationError
 from stdnum.cn import ric, uscc
 from stdnum.exceptions import ValidationError
 
 from node.clock import Clock
 from node.domain import limits
+from node.domain.access import hold_owner, hold_self
 from node.domain.records import Contact, Org, Personal, User
 from node.domain.roles import Role, has
 from node.errors import Reason, VTraceError, denied, invalid, not_found
 from node.flow.callers import fresh
+from node.flow.login import Login
+from node.flow.passwords import Passwords
 from node.store import people, personal, sealed
 from node.store.db import Store
 from node.store.seal import Seal
 
-HASHES_AT_ONCE = 2
-"""argon2id takes 64 MiB and a processor each; more at once would only take both from the partners' records."""
 GRANTABLE = (Role.NORMAL, Role.TRANSPORTER, Role.EXAMINER, Role.ADMIN)
 
 
@@ -79,16 +77,14 @@ class People:
         self._seal = seal
         self._clock = clock
         self._submitted = submitted
-        self._hasher = PasswordHasher()
-        self._hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
-        # Checked against when there is no such user, so that both cases take the same time.
-        self._nobody_hash = self._hasher.hash(secrets.token_hex(16))
+        self._passwords = Passwords()
+        self.login = Login(store, seal, clock, self._passwords)
 
     def newcomer(self, phone: str, nickname: str, password: str) -> Newcomer:
         """Check who wants to register. Hashing the password takes long: never inside ``write()``."""
         limits.phone("phone", phone)
         limits.name("nickname", nickname, Reason.PARAMS_ERR)
-        return Newcomer(phone, nickname, self._hash(limits.password("passwd", password)))
+        return Newcomer(phone, nickname, self._passwords.new("passwd", password, (phone, nickname)))
 
     def register(self, newcomer: Newcomer, role: Role = Role.NORMAL) -> User:
         """A new user, ``normal`` unless an operator of the node says otherwise."""
@@ -117,19 +113,6 @@ class People:
     def contact(self, org: Org) -> Contact:
         """An org's legal representative, for those who may see it."""
         return personal.contact(self._seal, org.id)
-
-    def log_in(self, phone: str, password: str) -> User:
-        """The user with this phone and password; nothing tells which of the two was wrong."""
-        user_id = personal.user_with_phone(self._seal, phone)
-        user = None if user_id is None else people.user(user_id)
-        known = self._matches(user.password_hash if user else self._nobody_hash, password)
-        if user is None or not known:
-            raise VTraceError(Reason.PASSWD_ERR, "phone or password is wrong")
-        if self._hasher.check_needs_rehash(user.password_hash):
-            rehashed = self._hash(password)
-            with self._store.write():
-                return people.change_user(user.id, password_hash=rehashed)
-        return user
 
     def called(self, field: str, username: str) -> User:
         """The user with this username, who is not deleted."""
@@ -191,8 +174,7 @@ class People:
         org = people.org(org_id)
         if org is None:
             raise not_found(Reason.ORG_NOT_EXIST, "org_id", org_id)
-        if org.owner != caller.username:
-            raise denied(f"org {org_id} belongs to another boss", org_id=org_id)
+        hold_owner(caller, org)
         return org
 
     def add_member(self, caller: User, org_id: int, username: str) -> None:
@@ -217,7 +199,7 @@ class People:
             if user.username == org.owner:
                 raise invalid("username", username, "a member other than the org's owner", Reason.PARAMS_ERR)
             role = user.role_before or Role.NORMAL
-            self._changed(user, {"org": None, "role": role.value, "role_before": None})
+            _end_tokens(user, self._changed(user, {"org": None, "role": role.value, "role_before": None}))
         self._submitted()
 
     def members(self, caller: User, org_id: int, offset: int, limit: int) -> list[User]:
@@ -255,8 +237,8 @@ class People:
                 personal.keep_contact(self._seal, org_id, name, phone)
             return self.own_org(caller, org_id)
 
-    def change_user(self, caller: User, username: str, change: UserChange) -> User:
-        """Change oneself; an admin changes anyone, roles too."""
+    def change_user(self, caller: User, username: str, change: UserChange, address: str) -> User:
+        """Change oneself; an admin changes anyone, roles too. ``address`` is where the call comes from."""
         columns: dict[str, object] = {}
         if change.nickname is not None:
             columns["nickname"] = limits.name("nickname", change.nickname, Reason.PARAMS_ERR)
@@ -266,11 +248,11 @@ class People:
             columns["avatar"] = limits.avatar("avatar", change.avatar)
         is_self = username in ("", caller.username)
         if change.password is not None:
-            if is_self and not self._matches(caller.password_hash, change.current_password or ""):
-                raise VTraceError(
-                    Reason.PASSWD_ERR, "current_password is wrong", metadata={"field": "current_password"}
-                )
-            columns["password_hash"] = self._hash(limits.password("password", change.password))
+            if is_self:
+                self.login.confirm(caller, change.current_password or "", address)
+            columns["password_hash"] = self._passwords.new(
+                "password", change.password, self._known_of(caller, username, change)
+            )
         with self._store.write():
             user = self._subject(caller, username)
             if change.role is not None and change.role != user.role.value:
@@ -281,6 +263,8 @@ class People:
             personal.change(self._seal, user.id, email=change.email)
             if change.password is not None:
                 people.revoke_tokens(user.id)
+            elif change.role is not None:
+                _end_tokens(user, changed)
         self._submitted()
         return changed
 
@@ -289,6 +273,7 @@ class People:
         with self._store.write():
             user = self.called("USERNAME", username)
             changed = self._changed(user, _granted(user, role))
+            _end_tokens(user, changed)
         self._submitted()
         return changed
 
@@ -304,11 +289,14 @@ class People:
     def _subject(self, caller: User, username: str) -> User:
         """The user that a call is about: the caller itself, or for an admin anyone (inside ``write()``)."""
         caller = fresh(caller)
-        if username in ("", caller.username):
-            return caller
-        if not has(caller.role, Role.ADMIN):
-            raise denied("only an admin may do this to another user", username=username)
-        return self.called("username", username)
+        hold_self(caller, username, Role.ADMIN)
+        return caller if username in ("", caller.username) else self.called("username", username)
+
+    def _known_of(self, caller: User, username: str, change: UserChange) -> tuple[str, ...]:
+        """What others know of a user: nothing that a password should be made of."""
+        user = caller if username in ("", caller.username) else self.called("username", username)
+        (known,) = self.personal([user])
+        return known.phone, known.email, user.username, user.nickname, change.email or "", change.nickname or ""
 
     def _join(self, user: User, org_id: int, role: Role) -> None:
         joined = user.role if has(user.role, role) else role
@@ -321,21 +309,14 @@ class People:
         self._role_changed(changed)
         return changed
 
-    def _hash(self, password: str) -> str:
-        try:
-            with self._hashing:
-                return self._hasher.hash(password)
-        except HashingError as fault:
-            raise VTraceError(Reason.PASSWD_HASH_FAILED, "the password could not be stored") from fault
 
-    def _matches(self, password_hash: str, password: str) -> bool:
-        if len(password) > limits.PASSWORD_LENGTH_MAX:
-            password = ""
-        try:
-            with self._hashing:
-                return self._hasher.verify(password_hash, password)
-        except (VerificationError, InvalidHashError):
-            return False
+def _end_tokens(before: User, after: User) -> None:
+    """Whoever is left with a role that lacks something of the one before logs in anew.
+
+    No token holds a role, so what a role allows ends at once anyhow.
+    """
+    if not has(after.role, before.role):
+        people.revoke_tokens(before.id)
 
 
 def _is_resident_id(number: str) -> bool:

@@ -13,8 +13,8 @@ from node.errors import IndexUnavailable, SignerUnavailable
 BACKOFF_SECONDS_FIRST = 0.5
 BACKOFF_SECONDS_MAX = 10.0
 GATHER_SECONDS = 0.02
-"""The least between two steps. What comes meanwhile is done with the next one: a call of the chain and a commit cost
-nearly the same for one transaction as for many, and callers wait for both."""
+"""The least between two steps, unless a worker says otherwise. What comes meanwhile is done with the next one: a call
+of the chain and a commit cost nearly the same for one transaction as for many, and callers wait for both."""
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,8 @@ class TryLater(Exception):
 class Worker:
     """Runs ``step`` until stopped. A step answers whether it should run again at once.
 
-    ``tell`` hears what keeps it from going on, and an empty text once it does.
+    ``tell`` hears what keeps it from going on, and an empty text once it does. Between two steps it rests for
+    ``gather_seconds``.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Worker:
         on_fatal: Callable[[BaseException], None],
         at_end: Callable[[], None],
         tell: Callable[[str], None] = lambda _: None,
+        gather_seconds: float = GATHER_SECONDS,
     ) -> None:
         self.name = name
         self._step = step
@@ -49,6 +51,7 @@ class Worker:
         self._on_fatal = on_fatal
         self._at_end = at_end
         self._tell = tell
+        self._gather_seconds = gather_seconds
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -59,7 +62,8 @@ class Worker:
 
     def wake(self) -> None:
         """There is something to do: don't wait for the next look."""
-        self._wake.set()
+        if not self._wake.is_set():  # each circ tells it, and setting costs
+            self._wake.set()
 
     def stop(self, timeout_seconds: float) -> bool:
         """Ask the thread to end after its step; answers whether it did in time."""
@@ -87,8 +91,8 @@ class Worker:
                         log.warning("%s: can't go on for now, trying again: %s", self.name, fault)
                         self._note(told)
                     backoff = min(max(BACKOFF_SECONDS_FIRST, backoff * 2), BACKOFF_SECONDS_MAX)
-                    # Not all that wait for the same chain at the same moment.
-                    self._stopping.wait(backoff * random.uniform(0.75, 1.0))
+                    apart = random.uniform(0.75, 1.0)  # nosec B311: only so that not all that wait try again at once
+                    self._stopping.wait(backoff * apart)
                     continue
                 if told:
                     log.info("%s: goes on", self.name)
@@ -96,7 +100,7 @@ class Worker:
                 backoff, told = 0.0, ""
                 if not again:
                     self._wake.wait(self._idle_seconds)
-                self._stopping.wait(GATHER_SECONDS)
+                self._stopping.wait(self._gather_seconds)
         except BaseException as fault:  # noqa: BLE001 - whatever it is, the node must not go on without this thread
             self._on_fatal(fault)
         finally:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from peewee import fn
 
 from node.domain.custody import UNHELD, GoodsState
-from node.domain.model import CircStatus, CircType, Rights
+from node.domain.model import Circ, CircStatus, CircType, Rights
 from node.domain.records import Actor, CircRecord
 from node.store import tables as t
 
@@ -42,12 +43,17 @@ def add_actor(actor: Actor, key_sealed: bytes, outbox_id: int) -> None:
 
 def actor_of(user_id: int) -> tuple[Actor, bytes] | None:
     """A user's actor and its sealed key, which is empty once the node has none."""
+    return next(iter(actors_of([user_id])), None)
+
+
+def actors_of(user_ids: Sequence[int]) -> list[tuple[Actor, bytes]]:
+    """The actors of users, each with its sealed key; users without one are left out."""
     columns = "id, user_id, account, rights, sovereign_by, key_sealed"
-    row = t.run(f"SELECT {columns} FROM actor WHERE user_id = ?", user_id).fetchone()
-    if row is None:
-        return None
-    actor_id, user, account, rights, sovereign_by, sealed = row
-    return Actor(actor_id, user, account, Rights(rights), sovereign_by is not None), bytes(sealed)
+    rows = t.run(f"SELECT {columns} FROM actor WHERE user_id IN {t.places(len(user_ids))}", *user_ids)
+    return [
+        (Actor(actor_id, user_id, account, Rights(rights), sovereign_by is not None), bytes(sealed))
+        for actor_id, user_id, account, rights, sovereign_by, sealed in rows
+    ]
 
 
 def change_rights(actor_id: int, rights: Rights, outbox_id: int) -> None:
@@ -98,27 +104,57 @@ def set_custody(states: Mapping[int, GoodsState], outbox_id: int | None = None) 
             t.run(f"UPDATE goods SET {columns} WHERE id IN {t.places(len(some))}", holder, times, *last, *some)
 
 
-def add_circ(
-    *,
-    circ_type: CircType,
-    operator: int,
-    to: int,
-    form: bytes,
-    salt: bytes,
-    outbox_id: int,
-    times: Mapping[int, int],
-    now: int,
-    private: bool = False,
-) -> int:
-    """A pending circ of the goods in ``times`` (goods id → times before it); answers the circ's id."""
-    ((circ_id,),) = t.run(
-        "INSERT INTO circ (circ_type, operator_id, to_id, form, salt, status, outbox_id, created_at, private) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        *(int(circ_type), operator, to, form, salt, CircStatus.PENDING.value, outbox_id, now, private or None),
-    ).fetchall()
-    rows = ((goods_id, circ_id, before) for goods_id, before in times.items())
-    t.run_many("INSERT INTO circ_goods (goods_id, circ_id, times) VALUES (?, ?, ?)", rows)
-    return int(circ_id)
+def move(states: Mapping[int, tuple[GoodsState, int]]) -> None:
+    """Give each goods its own new holder and times, with the transaction that did it last."""
+    t.run_rows(
+        "UPDATE goods SET holder = new.column2, times = new.column3, last_outbox = new.column4 "
+        "FROM (VALUES {rows}) AS new WHERE goods.id = new.column1",
+        [(goods_id, state.holder, state.times, last) for goods_id, (state, last) in states.items()],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NewCirc:
+    """A circ to be stored; ``times`` has the times of its goods before it."""
+
+    circ_type: CircType
+    operator: int
+    to: int
+    form: bytes
+    salt: bytes
+    outbox_id: int
+    times: Mapping[int, int]
+    private: bool = False
+
+    @classmethod
+    def of(
+        cls, circ: Circ, form: bytes, salt: bytes, outbox_id: int, times: Mapping[int, int], private: bool
+    ) -> NewCirc:
+        """A circ as it was signed, with what the chain does not have of it."""
+        return cls(circ.circ_type, circ.operator, circ.to, form, salt, outbox_id, times, private)
+
+
+def add(new: Sequence[NewCirc], now: int) -> list[int]:
+    """Store pending circs; answers their ids."""
+    status = CircStatus.PENDING.value
+    ids = dict(
+        t.run_rows(
+            "INSERT INTO circ (circ_type, operator_id, to_id, form, salt, status, outbox_id, created_at, private) "
+            "VALUES {rows} RETURNING outbox_id, id",
+            [
+                (
+                    *(int(each.circ_type), each.operator, each.to, each.form, each.salt),
+                    *(status, each.outbox_id, now, each.private or None),
+                )
+                for each in new
+            ],
+        )
+    )
+    t.run_rows(
+        "INSERT INTO circ_goods (goods_id, circ_id, times) VALUES {rows}",
+        [(goods_id, ids[each.outbox_id], before) for each in new for goods_id, before in each.times.items()],
+    )
+    return [int(ids[each.outbox_id]) for each in new]
 
 
 def history(goods_id: int) -> list[CircRecord]:
@@ -155,12 +191,11 @@ def succeed(outbox_ids: Sequence[int]) -> None:
     A circ that had failed was taken after all if a deep fork took out what made the contract refuse it.
     """
     for some in t.cut(outbox_ids):
-        of_these = t.Circ.outbox.in_(some)
-        revived = t.Circ.select(t.Circ.id).where(of_these, t.Circ.status == CircStatus.FAILED.value)
-        ids = [circ_id for (circ_id,) in t.tuples(revived)]
-        t.Circ.update(status=CircStatus.SUCCESS.value, reason=None).where(
-            of_these, t.Circ.status != CircStatus.SUCCESS.value
-        ).execute()
+        of_these = f"outbox_id IN {t.places(len(some))} AND status"
+        revived = t.run(f"SELECT id FROM circ WHERE {of_these} = ?", *some, CircStatus.FAILED.value)
+        ids = [int(circ_id) for (circ_id,) in revived.fetchall()]
+        done = CircStatus.SUCCESS.value
+        t.run(f"UPDATE circ SET status = ?, reason = NULL WHERE {of_these} <> ?", done, *some, done)
         if ids:
             _number_again(sorted({goods_id for circ_id in ids for goods_id in _goods_of(circ_id)}))
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 import peewee
 from playhouse.migrations import Runner
 
 from node.errors import IndexUnavailable, SetupError
 from node.store import tables
-from node.store.group import Group, Share
+from node.store.group import Group, OfAll, Share
 from node.store.tables import Setting
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -29,6 +30,8 @@ PRAGMAS = {
 }
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -72,29 +75,40 @@ class Store:
         with self._write_lock, _available(), self._database.atomic():
             yield
 
-    def together(self, work: Callable[[], T]) -> T:
+    def together(self, work: Callable[[], T], of_all: OfAll | None = None, given: Any = None) -> T:
         """Do ``work`` as inside ``write()``, in one transaction with the work of other threads that wait as well.
 
         Durable when this returns, or when the outer transaction ends if there is one. What ``work`` raises takes
         back its own writes alone. It may run on another of these threads, so it must not look at thread-locals.
+        ``of_all`` may do it instead, for all threads that gave the same one, from what each has ``given``.
         """
         if self._database.in_transaction():
             with self.write():
                 return work()
-        return self._group.do(work)
+        return self._group.do(work, of_all, given)
 
     def _write_all(self, shares: Sequence[Share]) -> None:
         with _available(), self._database.atomic():
-            for share in shares:
-                tables.run("SAVEPOINT share")
-                try:
+            for share in self._left(shares):
+                with _savepoint() as faults:
                     share.result = share.work()
-                except peewee.OperationalError:
-                    raise  # the database's fault, which may have ended the transaction
-                except Exception as fault:  # noqa: BLE001 - raised on the thread whose work it is
-                    share.fault = fault
-                    tables.run("ROLLBACK TO SAVEPOINT share")
-                tables.run("RELEASE SAVEPOINT share")
+                share.fault = next(iter(faults), None)
+
+    def _left(self, shares: Sequence[Share]) -> list[Share]:
+        """Do what can be done of several shares at once; answers those that are to be done alone."""
+        left = [share for share in shares if share.of_all is None]
+        for of_all in dict.fromkeys(share.of_all for share in shares if share.of_all is not None):
+            some = [share for share in shares if share.of_all == of_all]
+            results: Sequence[Any] = [None] * len(some)
+            with _savepoint() as faults:
+                results = of_all([share.given for share in some])
+            for fault in faults:
+                log.error("%d shares of a group are done one by one", len(some), exc_info=fault)
+            for share, result in zip(some, results, strict=True):
+                share.result = result
+                if result is None:
+                    left.append(share)
+        return left
 
     @contextmanager
     def read(self) -> Iterator[None]:
@@ -141,6 +155,21 @@ class Store:
             ((busy, _, _),) = tables.run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         if busy:
             raise IndexUnavailable("another program reads it")
+
+
+@contextmanager
+def _savepoint() -> Iterator[list[Exception]]:
+    """A part of a transaction that is taken back by itself if it fails. Gives the fault, once it is over."""
+    faults: list[Exception] = []
+    tables.run("SAVEPOINT share")
+    try:
+        yield faults
+    except peewee.OperationalError:
+        raise  # the database's fault, which may have ended the transaction
+    except Exception as fault:  # noqa: BLE001 - for whoever asked for the part
+        faults.append(fault)
+        tables.run("ROLLBACK TO SAVEPOINT share")
+    tables.run("RELEASE SAVEPOINT share")
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """Group commit: work of many threads that one of them does for all, in one transaction.
 
 Whoever comes while nobody leads becomes the leader. It does what waits by then, its own included, and hands the lead
-to the first of those that came meanwhile. So a commit, which is mostly waiting for the disk, is paid for once a group.
+to the first of those that came meanwhile. So a commit, and each statement that serves all, is paid for once a group.
+Where groups form, the leader gives others a moment to come: the larger a group, the less each part of it costs.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -14,6 +16,9 @@ from node.errors import IndexUnavailable
 
 GROUP_MAX = 100
 """How much is done in one transaction; the rest waits for the next."""
+GATHER_SECONDS_EACH = 0.00025
+"""How long a leader waits for others, for each part of the last group: about what it takes to come this far."""
+GATHER_SECONDS_MAX = 0.01
 WAIT_SECONDS_MAX = 60
 """How long work waits to be begun."""
 
@@ -28,13 +33,22 @@ class Lock(Protocol):
     def release(self) -> None: ...
 
 
+OfAll = Callable[[Sequence[Any]], Sequence[Any]]
+"""Does what it can of the work that several shares describe. None for each that is left to be done alone."""
+
+
 class Share:
-    """One thread's part of a group: what is to be done, and what came of it."""
+    """One thread's part of a group: what is to be done, and what came of it.
 
-    __slots__ = ("fault", "is_done", "result", "turn", "work")
+    Shares with the same ``of_all`` may be done by it, which is told each one's ``given``.
+    """
 
-    def __init__(self, work: Callable[[], Any]) -> None:
+    __slots__ = ("fault", "given", "is_done", "of_all", "result", "turn", "work")
+
+    def __init__(self, work: Callable[[], Any], of_all: OfAll | None = None, given: Any = None) -> None:
         self.work = work
+        self.of_all = of_all
+        self.given = given
         self.result: Any = None
         self.fault: BaseException | None = None
         self.is_done = False
@@ -54,13 +68,14 @@ class Group:
         self._lock = threading.Lock()
         self._waiting: list[Share] = []  # the first leads, or is about to
         self._is_led = False
+        self._last_size = 1
 
-    def do(self, work: Callable[[], T]) -> T:
+    def do(self, work: Callable[[], T], of_all: OfAll | None = None, given: Any = None) -> T:
         """Have ``work`` done, on whichever thread leads, and answer its result once it is committed.
 
         IndexUnavailable when it was not begun within WAIT_SECONDS_MAX: then it never will be.
         """
-        share = Share(work)
+        share = Share(work, of_all, given)
         with self._lock:
             self._waiting.append(share)
             leads, self._is_led = not self._is_led, True
@@ -84,10 +99,13 @@ class Group:
         share.turn.acquire()  # it is being done, which the transaction's own bounds end
 
     def _lead(self) -> None:
+        if self._last_size > 1:
+            time.sleep(min(self._last_size * GATHER_SECONDS_EACH, GATHER_SECONDS_MAX))
         is_free = self._writing.acquire(timeout=WAIT_SECONDS_MAX)
         with self._lock:
             taken = self._waiting[:GROUP_MAX]
             del self._waiting[:GROUP_MAX]
+        self._last_size = len(taken)
         try:
             if not is_free:
                 raise _busy()

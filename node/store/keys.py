@@ -27,3 +27,14 @@ def keep_key(seal: Seal, name: str, key: bytes) -> None:
     """Keep ``key`` as the one called ``name``, whatever that was before (inside ``Store.write()``)."""
     t.SealedKey.delete().where(t.SealedKey.name == name).execute()
     t.SealedKey.create(name=name, sealed=seal.close(name, key))
+
+
+def known_keys(seal: Seal, prefix: str) -> list[tuple[str, bytes]]:
+    """The names that begin with ``prefix``, and their keys."""
+    rows = list(t.SealedKey.select().where(t.SealedKey.name.startswith(prefix)))
+    return [(row.name, seal.open(row.name, bytes(row.sealed))) for row in rows]
+
+
+def forget_key(name: str) -> None:
+    """There is no key called ``name`` any more (inside ``Store.write()``)."""
+    t.SealedKey.delete().where(t.SealedKey.name == name).execute()

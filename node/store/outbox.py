@@ -8,6 +8,7 @@ the schema, so a nonce can't be given away twice and a stored transaction can't 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from peewee import fn
@@ -30,18 +31,36 @@ def next_nonce(signer: str) -> int | None:
     return None if highest is None else int(highest) + 1
 
 
+@dataclass(frozen=True, slots=True)
+class NewTx:
+    """A transaction of a lane to be stored."""
+
+    nonce: int
+    raw: bytes
+    tx_hash: str
+
+
 def add(
     *, signer: str, nonce: int, kind: TxKind, raw: bytes, tx_hash: str, now: int, waits_for: Collection[int] = ()
 ) -> int:
     """Store a signed transaction; answers its id. It is not sent before those in ``waits_for`` are finished."""
-    ((tx_id,),) = t.run(
-        "INSERT INTO outbox (signer, nonce, kind, signed_bytes, signed_at, tx_hash, state) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        *(signer, nonce, kind.value, raw, now, tx_hash, TxState.SIGNED.value),
-    ).fetchall()
+    (tx_id,) = add_all(signer=signer, kind=kind, txs=[NewTx(nonce, raw, tx_hash)], now=now)
     if waits_for:
         t.Wait.insert_many([{"outbox_id": tx_id, "waits_for": other} for other in waits_for]).execute()
-    return int(tx_id)
+    return tx_id
+
+
+def add_all(*, signer: str, kind: TxKind, txs: Sequence[NewTx], now: int) -> list[int]:
+    """Store signed transactions of one lane; answers their ids, which ascend with the nonces."""
+    state = TxState.SIGNED.value
+    ids = dict(
+        t.run_rows(
+            "INSERT INTO outbox (signer, nonce, kind, signed_bytes, signed_at, tx_hash, state) "
+            "VALUES {rows} RETURNING nonce, id",
+            [(signer, tx.nonce, kind.value, tx.raw, now, tx.tx_hash, state) for tx in txs],
+        )
+    )
+    return [int(ids[tx.nonce]) for tx in txs]
 
 
 def _rows(where: str, *values: object) -> list[OutboxTx]:
@@ -137,8 +156,9 @@ def waiting(tx_ids: Collection[int]) -> set[int]:
 
 def mark_sent(tx_ids: Collection[int]) -> None:
     """The chain has taken these. What was found mined in the meantime stays so."""
-    rows = [(TxState.SENT.value, tx_id, TxState.SIGNED.value) for tx_id in tx_ids]
-    t.run_many("UPDATE outbox SET state = ? WHERE id = ? AND state = ?", rows)
+    for some in t.cut(tx_ids):
+        where = f"id IN {t.places(len(some))} AND state = ?"
+        t.run(f"UPDATE outbox SET state = ? WHERE {where}", TxState.SENT.value, *some, TxState.SIGNED.value)
 
 
 def mark_lost(signer: str) -> int:
@@ -149,9 +169,10 @@ def mark_lost(signer: str) -> int:
 
 def mark_mined(rows: Sequence[MinedTx]) -> None:
     """Move transactions to MINED, FINAL or REVERTED with the blocks that hold them."""
-    t.run_many(
-        "UPDATE outbox SET state = ?, block_number = ?, block_hash = ?, mined_hash = ? WHERE id = ?",
-        [(row.state.value, row.block_number, row.block_hash, row.mined_hash, row.id) for row in rows],
+    t.run_rows(
+        "UPDATE outbox SET state = new.column2, block_number = new.column3, block_hash = new.column4, "
+        "mined_hash = new.column5 FROM (VALUES {rows}) AS new WHERE outbox.id = new.column1",
+        [(row.id, row.state.value, row.block_number, row.block_hash, row.mined_hash) for row in rows],
     )
 
 

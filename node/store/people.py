@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from node.domain.records import Org, User
@@ -56,6 +57,16 @@ def user(user_id: int) -> User | None:
     return _one("id = ?", user_id)
 
 
+def users(user_ids: Collection[int]) -> list[User]:
+    """The users with these ids, deleted or not."""
+    return _users(f"id IN {t.places(len(user_ids))}", *user_ids)
+
+
+def users_called(usernames: Collection[str]) -> list[User]:
+    """The users with these usernames, deleted or not."""
+    return _users(f"username IN {t.places(len(usernames))}", *usernames)
+
+
 def user_called(username: str) -> User | None:
     """The user with this username, deleted or not."""
     return _one("username = ?", username)
@@ -65,6 +76,11 @@ def change_user(user_id: int, **columns: object) -> User:
     """Set columns of a user and answer the user as it is now."""
     t.User.update(**columns).where(t.User.id == user_id).execute()
     return known(user_id)
+
+
+def rehash(user_id: int, before: str, after: str) -> None:
+    """Store the same password anew, unless it was changed meanwhile."""
+    t.User.update(password_hash=after).where(t.User.id == user_id, t.User.password_hash == before).execute()
 
 
 def revoke_tokens(user_id: int) -> None:

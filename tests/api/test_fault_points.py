@@ -21,6 +21,8 @@ CALLERS = 4
 HITS = 6
 """At which passing of a point the node dies: late enough for a few answers before."""
 ANSWERS_MAX = 2_000
+PAUSE_SECONDS = 0.02
+"""Between two calls of a caller, so that sender and confirmer make steps enough before there are ANSWERS_MAX."""
 
 
 def test_every_point_stands_in_the_code() -> None:
@@ -75,7 +77,7 @@ def _until_death_at(name: str, data_dir: Path, options: tuple[str, ...], token: 
         if count == ANSWERS_MAX:
             load.halt()
 
-    load = Load(node.ready["grpc"], token, goods, CALLERS, each)
+    load = Load(node.ready["grpc"], token, goods, CALLERS, each, PAUSE_SECONDS)
     load.run()
     node.reap()
     assert node.process.returncode == -signal.SIGKILL, f"it never came to {name}"

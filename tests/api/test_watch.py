@@ -103,7 +103,11 @@ def test_who_leaves_the_org_is_not_told_any_more(node: RunningNode, maker: Maker
         maker.boss.call("OrgRemoveMember", org_id=maker.org_id, username=member.username)
         with pytest.raises(Refusal) as refused:
             watcher.stream("WatchOrgCirc")
-        assert refused.value.status == "PERMISSION_DENIED"
+        assert refused.value.status == "UNAUTHENTICATED"
+    again = member.client.with_token(member.call("Token", phone=member.phone, password=people.PASSWORD).token)
+    with closing(WatchClient(again)) as watcher, pytest.raises(Refusal) as refused:
+        watcher.stream("WatchOrgCirc")
+    assert refused.value.status == "PERMISSION_DENIED"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ node's own chain in this process. None uses published keys: ``fund`` gives wei t
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -104,7 +106,10 @@ def _served(command: Sequence[str], url: str) -> Iterator[subprocess.Popen[bytes
             _await_ready(process, url, output.fileno())
             yield process
         finally:
+            ended = process.poll()
             end(process)
+            if ended not in (None, -signal.SIGKILL):
+                print(f"{command[0]} ended by itself, exit {ended}:\n{_tail(output.fileno())}", file=sys.stderr)
 
 
 def end(process: subprocess.Popen[Any]) -> None:
@@ -127,10 +132,11 @@ def _await_ready(process: subprocess.Popen[bytes], url: str, output: int) -> Non
                 return
             except ChainUnavailable as error:
                 if process.poll() is not None or time.monotonic() > deadline:
-                    printed = os.pread(output, 4000, max(os.fstat(output).st_size - 4000, 0))
-                    raise ServerFailed(
-                        f"{process.args!r} isn't ready: {error}\n{printed.decode(errors='replace')}"
-                    ) from None
+                    raise ServerFailed(f"{process.args!r} isn't ready: {error}\n{_tail(output)}") from None
             time.sleep(POLL_SECONDS)
     finally:
         rpc.close()
+
+
+def _tail(output: int) -> str:
+    return os.pread(output, 4000, max(os.fstat(output).st_size - 4000, 0)).decode(errors="replace")

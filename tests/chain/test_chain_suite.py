@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from node.chain.rpc import CallReverted, Chain, ChainUnavailable, HttpRpc, RefusalKind, RpcError
+from node.chain.rpc import CallReverted, Chain, ChainUnavailable, HttpRpc, Outcome, RefusalKind, RpcError
 from node.chain.transport import INVALID_PARAMS, METHOD_NOT_FOUND, JsonRpc
 from node.chain.websocket import WebSocketRpc
 from tests.simulator.chain import Simulator
@@ -135,6 +135,17 @@ def test_a_batch_is_mined_in_nonce_order(net: Net) -> None:
     logs = net.chain.logs(net.echo, [word(100)], receipts[0].block_number, receipts[-1].block_number)
     assert [log.topics[1] for log in logs] == [word(place) for place in range(12)]
     assert [log for receipt in receipts for log in receipt.logs] == logs
+
+
+def test_takers_are_the_transactions_of_an_event(net: Net) -> None:
+    hashes = net.send(*(word(300 + place % 2) + word(place) for place in range(6)))
+    receipts = mined(net.chain, hashes)
+    first, last = receipts[0].block_number, receipts[-1].block_number
+    takers = net.chain.takers(net.echo, word(300), first, last)
+    assert takers == [Outcome(r.tx_hash, r.block_number, r.block_hash, True) for r in receipts[::2]]
+    assert net.chain.takers(net.echo, word(302), first, last) == []
+    assert net.chain.takers(net.sender.address, word(300), first, last) == []
+    assert net.chain.takers(net.echo, word(300), last + 1, last) == []
 
 
 def test_sending_again_is_success(net: Net) -> None:

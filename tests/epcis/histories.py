@@ -17,6 +17,7 @@ from node.domain.model import Circ, CircType, Rights, ranges_of
 from node.domain.records import Actor, TxKind
 from node.domain.roles import Role
 from node.store import circs, outbox, people, products
+from node.store.circs import NewCirc
 from node.store.db import Store
 
 CHAIN_ID = 31337
@@ -74,16 +75,8 @@ class World:
             return None
         times = {each: self.states[each].times for each in goods}
         outbox_id = self._sent(TxKind.CIRC)
-        circ_id = circs.add_circ(
-            circ_type=kind,
-            operator=by,
-            to=to,
-            form=form,
-            salt=self.choose.randbytes(SALT_BYTES),
-            outbox_id=outbox_id,
-            times=times,
-            now=self.now,
-        )
+        salt = self.choose.randbytes(SALT_BYTES)
+        (circ_id,) = circs.add([NewCirc(kind, by, to, form, salt, outbox_id, times)], self.now)
         circs.set_custody(after, outbox_id)
         circs.succeed([outbox_id])
         self.states.update(after)

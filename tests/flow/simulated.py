@@ -19,6 +19,7 @@ from node.domain.form import form_digest
 from node.domain.model import Circ, CircStatus, CircType, Rights, ids_of
 from node.domain.records import TxState, User
 from node.domain.roles import Role
+from node.flow import outcomes
 from node.flow.actors import Actors
 from node.flow.bump import Bumper
 from node.flow.confirm import Confirmer
@@ -163,6 +164,9 @@ class World:
         # Every death here is only played, so nothing has to reach the disk.
         self._synchronous = index.PRAGMAS["synchronous"]
         index.PRAGMAS["synchronous"] = "off"
+        # Few circs as they are here, most of them are to be settled by their events, as many would be.
+        self._circs_min = outcomes.CIRCS_MIN
+        outcomes.CIRCS_MIN = 2
         self.clock = Ticker()
         self.simulator = simulator
         simulator.automine = False
@@ -188,6 +192,7 @@ class World:
         self.store.close()
         self.clock.restore()
         index.PRAGMAS["synchronous"] = self._synchronous
+        outcomes.CIRCS_MIN = self._circs_min
         self._folder.cleanup()
 
     # --- what callers and the node do

@@ -16,9 +16,9 @@ import pytest
 from google.api import annotations_pb2
 
 from node.api import http
-from node.api.auth import ANYONE, NEEDS
 from node.api.http import HTTP_STATUS
 from node.api.services import SERVICES
+from node.domain.access import ACCESS
 from node.errors import Status
 from tests.support import people
 from tests.support.node import RunningNode, eventually
@@ -54,12 +54,12 @@ def test_every_rpc_has_its_route(client: httpx.Client, method: Any) -> None:
     rule = method.GetOptions().Extensions[annotations_pb2.http]
     if method.server_streaming:
         assert rule.WhichOneof("pattern") == "get"
-        assert client.get(rule.get).status_code == (400 if NEEDS[method.name] is ANYONE else 401)
+        assert client.get(rule.get).status_code == (400 if ACCESS[method.name].open_to_anyone else 401)
         assert client.post(rule.get).headers["allow"] == "GET"
         return
     assert rule.WhichOneof("pattern") == "post"
     answer = client.post(rule.post, headers=JSON, content=b"[]" if method.client_streaming else b"{}")
-    if NEEDS[method.name] is ANYONE:
+    if ACCESS[method.name].open_to_anyone:
         assert answer.status_code in (200, 400, 401)
     else:
         assert (answer.status_code, answer.json()["code"]) == (401, 16)
@@ -268,7 +268,7 @@ def test_the_document_says_what_the_protocol_says(client: httpx.Client) -> None:
         assert schema["description"], name
         assert all(field.get("description") for field in schema.get("properties", {}).values()), name
     anyone = {one["operationId"] for one in all_of.values() if one.get("security") == []}
-    assert anyone == {name for name, roles in NEEDS.items() if roles is ANYONE}
+    assert anyone == {name for name, access in ACCESS.items() if access.open_to_anyone}
 
 
 def test_the_document_tells_what_a_caller_with_its_own_key_sends(client: httpx.Client) -> None:

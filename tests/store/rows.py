@@ -6,6 +6,7 @@ from node.domain.model import CircType, Rights
 from node.domain.records import Actor, TxKind
 from node.domain.roles import Role
 from node.store import circs, outbox, people, products
+from node.store.circs import NewCirc
 from node.store.db import Store
 
 SIGNER = "0x" + "5" * 40
@@ -41,16 +42,7 @@ def goods(total: int) -> list[int]:
 def circ(circ_type: CircType, operator: int, to: int, times: dict[int, int]) -> tuple[int, int]:
     """A pending circ; answers its id and that of its transaction."""
     outbox_id = next_transaction()
-    circ_id = circs.add_circ(
-        circ_type=circ_type,
-        operator=operator,
-        to=to,
-        form=b"{}",
-        salt=bytes(16),
-        outbox_id=outbox_id,
-        times=times,
-        now=0,
-    )
+    (circ_id,) = circs.add([NewCirc(circ_type, operator, to, b"{}", bytes(16), outbox_id, times)], now=0)
     return circ_id, outbox_id
 
 

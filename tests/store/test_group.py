@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 from node.errors import IndexUnavailable
 from node.store import group, tables
 from node.store.db import Store
+from node.store.group import Share
 from tests.support.node import eventually
 
 from . import rows
@@ -167,3 +168,61 @@ def test_under_load_everything_is_done_once(store: Store) -> None:
         thread.join(JOIN_SECONDS_MAX)
     assert sorted(done) == list(range(1, 401))
     assert nonces() == list(range(400))
+
+
+class ForAll:
+    """Stores transactions for all that ask, with one note of how many they were; ``left`` are done alone."""
+
+    def __init__(self, *left: object, fails: bool = False) -> None:
+        self.groups: list[list[object]] = []
+        self._left = left
+        self._fails = fails
+
+    def __call__(self, given: Sequence[object]) -> list[object]:
+        self.groups.append(list(given))
+        done = [None if one in self._left else rows.next_transaction() for one in given]
+        if self._fails:
+            raise Boom
+        return done
+
+
+def members(total: int, of_all: ForAll) -> list[Share]:
+    return [Share(rows.next_transaction, of_all, number) for number in range(total)]
+
+
+def test_what_can_be_done_for_all_is_and_the_rest_alone(store: Store) -> None:
+    of_all = ForAll(1, 3)
+    group = [*members(4, of_all), Share(rows.next_transaction), Share(fail)]
+    store._write_all(group)
+    assert of_all.groups == [[0, 1, 2, 3]]
+    assert [share.result for share in group] == [1, 4, 2, 5, 3, None]
+    assert [type(share.fault) for share in group] == [type(None)] * 5 + [Boom]
+    assert nonces() == list(range(5))
+
+
+def test_each_kind_of_work_is_done_for_its_own(store: Store) -> None:
+    first, second = ForAll(), ForAll()
+    store._write_all([*members(2, first), *members(1, second), *members(1, first)])
+    assert (first.groups, second.groups) == ([[0, 1, 0]], [[0]])
+
+
+def test_a_fault_for_all_is_taken_back_and_each_done_alone(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    group = members(3, ForAll(fails=True))
+    store._write_all(group)
+    assert [share.result for share in group] == [1, 2, 3]
+    assert all(share.fault is None for share in group)
+    assert nonces() == [0, 1, 2]
+    assert "3 shares of a group are done one by one" in caplog.text
+
+
+def test_a_leader_waits_for_a_group_only_where_there_was_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr(group.time, "sleep", rests.append)
+    store.together(rows.next_transaction)
+    store.together(rows.next_transaction)
+    assert rests == []
+    Callers(store).all(*[rows.next_transaction] * 8)
+    del rests[:]
+    store.together(rows.next_transaction)
+    store.together(rows.next_transaction)
+    assert rests == [8 * group.GATHER_SECONDS_EACH]
