@@ -246,7 +246,7 @@ _OF_OWN_KEYS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     SALT: ("With a signature: the salt that PrepareCirc gave, as base64.", {"pattern": "^[A-Za-z0-9+/]{22}==$"}),
     VERSION: (
-        "With a signature: the version that PrepareCirc gave, so that a mistake can be told from a state that moved on.",
+        "With a signature: the version that PrepareCirc gave, so that a mistake is told from a state that moved on.",
         {"pattern": f"^[0-9]{{1,{VERSION_DIGITS_MAX}}}$"},
     ),
 }
