@@ -101,12 +101,17 @@ class Anvil:
         return answer
 
     def fork(self, depth: int) -> int:
-        """Replace the newest blocks by empty ones; answers how many."""
+        """Replace the newest blocks by empty ones; answers how many: none where Anvil has forgotten what it needs."""
         depth = min(depth, self.chain.head().number - self._first - 1)
-        if depth > 0:
+        if depth <= 0:
+            return 0
+        try:
             self.ask("anvil_reorg", depth, [])
+        except RpcError:
+            return 0
+        finally:
             self._set_clock()
-        return max(depth, 0)
+        return depth
 
     def _set_clock(self) -> None:
         """Else it goes on from where it began, or from the last block that a fork left."""

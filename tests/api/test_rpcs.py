@@ -92,7 +92,7 @@ def test_an_org_and_its_members(node: RunningNode) -> None:
     with pytest.raises(Refusal) as refused:
         member.call("Profile")
     assert (refused.value.status, refused.value.reason) == ("UNAUTHENTICATED", "TOKEN_EXPIRED")
-    again = node.client.with_token(node.client.call("Token", phone=member.phone, password=people.PASSWORD).token)
+    again = people.again(node.client, member)
     assert again.call("Profile").user.role.value == "transporter"
     with pytest.raises(Refusal) as refused:
         again.call("GetOrgUser")

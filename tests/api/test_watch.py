@@ -104,7 +104,7 @@ def test_who_leaves_the_org_is_not_told_any_more(node: RunningNode, maker: Maker
         with pytest.raises(Refusal) as refused:
             watcher.stream("WatchOrgCirc")
         assert refused.value.status == "UNAUTHENTICATED"
-    again = member.client.with_token(member.call("Token", phone=member.phone, password=people.PASSWORD).token)
+    again = people.again(node.client, member)
     with closing(WatchClient(again)) as watcher, pytest.raises(Refusal) as refused:
         watcher.stream("WatchOrgCirc")
     assert refused.value.status == "PERMISSION_DENIED"

@@ -7,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,7 @@ def _told(node: RunningNode, rpc: HttpRpc, url: str) -> World:
     carrier, roaster, examiner = named(node, "Ruili Express"), named(node, "灯塔烘焙 Lighthouse"), named(node, "陈岚")
     done = vtrace("admin", "grant", examiner.username, "examiner", "--data-dir", str(node.data_dir))
     assert done.returncode == 0, done.stderr
+    examiner = replace(examiner, client=people.again(node.client, examiner))
     picture = upload(coop.client, message(a_picture(), filename="raised beds.png"))
     report = upload(examiner.client, message(b"%PDF-1.4\n% cupping\n", filename="cupping report.pdf"))
     it = World(node, rpc, url, coop, carrier, roaster, examiner, ids[0], ids[1], ids[2:], picture, report)

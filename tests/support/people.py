@@ -54,7 +54,7 @@ def register(client: WireClient) -> Person:
 
 
 def again(client: WireClient, person: Person) -> WireClient:
-    """A client of the same user at another node, or at this one after a restart."""
+    """A client of the same user, logged in anew: at another node, after a restart, or since its tokens were revoked."""
     return client.with_token(client.call("Token", phone=person.phone, password=PASSWORD).token)
 
 
