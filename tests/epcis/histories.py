@@ -116,7 +116,6 @@ class World:
         user = people.add_user(
             username=f"u{number}",
             nickname=f"user {number}",
-            phone=f"1380000000{number}",
             role=Role.BOSS,
             password_hash="",
             now=self.now,
@@ -124,8 +123,6 @@ class World:
         org = people.add_org(
             name=f"Org {number}",
             code=f"91530100MA000000{number}X",
-            legal_name="Li Si",
-            legal_phone="0871-6512345",
             info=b"",
             owner_id=user.id,
             now=self.now,
