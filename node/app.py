@@ -25,6 +25,7 @@ from node.api.scans import ScansServicer
 from node.api.server import Server
 from node.api.users import Users
 from node.api.watch import Watching, webhook_body
+from node.api.witness import Witness
 from node.chain.embedded import EmbeddedChain
 from node.chain.rpc import Chain
 from node.chain.web3signer import Web3Signer
@@ -33,8 +34,10 @@ from node.clock import Clock, now_micros
 from node.config import EMBEDDED, Config
 from node.domain.epcis.ids import base_of
 from node.errors import IndexUnavailable, SetupError
+from node.flow import anchor, journal
 from node.flow.accounts import Accounts
 from node.flow.actors import Actors
+from node.flow.anchor import Anchorer
 from node.flow.bump import Bumper
 from node.flow.capture import Captures
 from node.flow.confirm import Confirmer
@@ -43,6 +46,7 @@ from node.flow.events import Events
 from node.flow.feed import Feed
 from node.flow.files import Files
 from node.flow.goods import Products
+from node.flow.journal import Journal
 from node.flow.labels import Labelling
 from node.flow.lanes import Lanes, open_lanes, open_remote_lanes
 from node.flow.ledger import Ledger, open_ledger
@@ -294,8 +298,16 @@ class Node:
         codes = CodeEndpoint(query, labelling, notices)
         links = DigitalLinkEndpoint(query, labelling, notices)
         once = Once(self._store, seal, clock, submitted)
-        self.rpcs = rpcs = all_rpcs(servicers, tokens, once, self._config.trusted_proxies)
-        self._capture_api = CaptureApi(Captures(self._store, recorder, once, clock, submitted), tokens, base)
+        proxies = self._config.trusted_proxies
+        self._journal = Journal(self._store, seal, clock)
+        witness = Witness(self._journal, tokens)
+        self._workers += (
+            self._worker("journal", self._journal.step, journal.IDLE_SECONDS),
+            self._worker("anchor", Anchorer(self._store, self._ledger, clock, submitted).step, anchor.IDLE_SECONDS),
+        )
+        self.rpcs = rpcs = all_rpcs(servicers, tokens, once, witness, proxies)
+        captures = Captures(self._store, recorder, once, clock, submitted)
+        self._capture_api = CaptureApi(captures, tokens, base, witness, proxies)
         server = Server(self._config.grpc, rpcs)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:
@@ -333,6 +345,10 @@ class Node:
         for worker in self._workers:
             if not worker.stop(GRACE_SECONDS):
                 log.warning("a worker did not end in time; what it had to do is done at the next start")
+        try:
+            self._journal.drain()
+        except IndexUnavailable as fault:
+            log.error("the audit log lacks the last calls: %s", fault)
         try:
             self._scans.flush()
         except IndexUnavailable as fault:

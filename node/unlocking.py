@@ -7,8 +7,10 @@ import secrets
 import stat
 from pathlib import Path
 
+from node.clock import now_micros
 from node.config import Config, GivenKey, KeyCommand, KeySource
 from node.errors import SetupError
+from node.store import log as audit_log
 from node.store import master_key, sealed, unsealed
 from node.store.db import Store
 from node.store.seal import KEY_BYTES, Seal
@@ -74,6 +76,7 @@ def change(config: Config, store: Store, old: Seal, new_file: Path | None) -> in
         raise SetupError("--new-key: the master key of this data directory is that one already")
     with store.write():
         total = sealed.seal_anew(store, old, new)
+        audit_log.note_command(now_micros, "keys change-master", {"values": total})
         unsealed.wipe_later(store)
     if new_file is None:
         assert isinstance(source, Path)

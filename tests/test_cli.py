@@ -58,6 +58,8 @@ def test_every_command_is_there() -> None:
         ("epcis", "export"),
         ("epcis", "import"),
         ("labels",),
+        ("log", "show"),
+        ("log", "verify"),
     }
 
 

@@ -25,3 +25,12 @@ def test_every_variable_is_an_option_of_serve() -> None:
     environment = YAML(typ="safe").load(COMPOSE.read_text())["services"]["node"]["environment"]
     in_image = [word.split("=")[0] for word in (ROOT / "Dockerfile").read_text().split() if word.startswith("VTRACE_")]
     assert {*environment, *in_image} <= known
+
+
+def test_the_node_writes_nothing_but_its_data_and_may_do_nothing_else() -> None:
+    node = YAML(typ="safe").load(COMPOSE.read_text())["services"]["node"]
+    assert node["read_only"] is True
+    assert node["cap_drop"] == ["ALL"]
+    assert node["security_opt"] == ["no-new-privileges:true"]
+    assert [volume.partition(":")[2] for volume in node["volumes"]] == ["/data"]
+    assert node["tmpfs"] == ["/tmp"]

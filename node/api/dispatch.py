@@ -14,6 +14,7 @@ from node.api.call import Call, Origin, address_in, key_in
 from node.api.outgoing import Outgoing, Page
 from node.api.services import SERVICES, message_class
 from node.api.streams import Incoming
+from node.api.witness import Seen, Witness
 from node.domain.access import ACCESS, Access, hold_role, hold_self
 from node.errors import IndexUnavailable, Reason, SignerUnavailable, Status, VTraceError
 from node.faults import point
@@ -44,7 +45,15 @@ class Asked:
 class Rpc:
     """One rpc: authenticates, holds its row of the table, answers; every fault becomes a VTraceError."""
 
-    def __init__(self, method: Any, servicers: Sequence[Any], tokens: Tokens, once: Once, trusted_proxies: int) -> None:
+    def __init__(
+        self,
+        method: Any,
+        servicers: Sequence[Any],
+        tokens: Tokens,
+        once: Once,
+        trusted_proxies: int,
+        witness: Witness,
+    ) -> None:
         self.method = method
         self.name: str = method.name
         self.request_class = message_class(method.input_type)
@@ -62,6 +71,7 @@ class Rpc:
         self._tokens = tokens
         self._once = once
         self._trusted_proxies = trusted_proxies
+        self._witness = witness
         # The servicer of an rpc that makes something asks for the Call, and makes it once.
         wanted = inspect.signature(self._work).parameters
         self.makes_something = "call" in wanted
@@ -73,21 +83,28 @@ class Rpc:
 
         VTraceError is all that it raises.
         """
-        return guarded(self.name, self._failed, lambda: self._answer(asked))
+        seen = Seen(address_in(asked.peer, asked.metadata, self._trusted_proxies))
+        try:
+            answered = guarded(self.name, self._failed, lambda: self._answer(asked, seen))
+        except VTraceError as fault:
+            self._witness.refused(self.name, seen, fault)
+            raise
+        self._witness.answered(self.name, seen, answered)
+        return answered
 
     def take(self, outgoing: Outgoing) -> Page:
         """What a stream has to say now; VTraceError is all that it raises."""
         return guarded(self.name, self._failed, outgoing.take)
 
-    def _answer(self, asked: Asked) -> Any:
+    def _answer(self, asked: Asked, seen: Seen) -> Any:
         caller, logged_in = None, 0
         if not self.access.open_to_anyone:
-            session = session_of(self._tokens, asked.metadata, self.access, self.name)
+            session = session_of(self._tokens, asked.metadata, self.access, self.name, seen)
             caller, logged_in = session.user, session.logged_in
-        given = asked.read()
+        given = seen.given = asked.read()
         if caller is not None and self._named is not None:
             hold_self(caller, self._named(given), self.access.others)
-        origin = Origin(address_in(asked.peer, asked.metadata, self._trusted_proxies), logged_in)
+        origin = Origin(seen.address, logged_in)
         arguments: list[Any] = [] if caller is None else [caller]
         arguments.append(Incoming(given, asked.is_there) if self.method.client_streaming else given)
         if self.wants_address:
@@ -131,18 +148,23 @@ def guarded(name: str, failed: Reason, work: Callable[[], T]) -> T:
         raise VTraceError(failed, f"{name} failed inside the node; its log says why", status=Status.INTERNAL) from fault
 
 
-def session_of(tokens: Tokens, metadata: Iterable[tuple[str, str | bytes]], access: Access, name: str) -> Session:
-    """Who calls, once it is known and has one of the row's roles."""
+def session_of(
+    tokens: Tokens, metadata: Iterable[tuple[str, str | bytes]], access: Access, name: str, seen: Seen
+) -> Session:
+    """Who calls, once it is known and has one of the row's roles. ``seen`` learns it also of one who has none."""
     session = tokens.session(_authorization(metadata))
+    seen.who = session.user.username
     hold_role(access, session.user, name)
     point("authenticated")
     return session
 
 
-def all_rpcs(servicers: Sequence[Any], tokens: Tokens, once: Once, trusted_proxies: int = 0) -> list[Rpc]:
+def all_rpcs(
+    servicers: Sequence[Any], tokens: Tokens, once: Once, witness: Witness, trusted_proxies: int = 0
+) -> list[Rpc]:
     """The rpcs of all services, each of which must have a servicer and a row in the table of access."""
     methods = [method for service in SERVICES for method in service.methods]
-    return [Rpc(method, servicers, tokens, once, trusted_proxies) for method in methods]
+    return [Rpc(method, servicers, tokens, once, trusted_proxies, witness) for method in methods]
 
 
 def _authorization(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:

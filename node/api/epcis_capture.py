@@ -15,13 +15,14 @@ from typing import Any
 
 from node import __version__
 from node.api.auth import Tokens
-from node.api.call import key_in
+from node.api.call import address_in, key_in
 from node.api.dispatch import guarded, session_of
 from node.api.epcis_problem import Answer, of_error, of_faults, problem
 from node.api.http import ANSWER_SECONDS_MAX
 from node.api.http_request import Receive, Refused, Request, Scope
 from node.api.http_upload import media_type
 from node.api.transcode import parameters
+from node.api.witness import Seen, Witness
 from node.domain.access import ACCESS, CIRCS, hold_role
 from node.domain.epcis.document import DOCUMENT_BYTES_MAX, EVENTS_MAX, VERSION, events_of, parse
 from node.domain.epcis.faults import Faulty, TooLarge
@@ -68,10 +69,14 @@ _parsing = threading.BoundedSemaphore(PARSED_AT_ONCE_MAX)
 class CaptureApi:
     """The ASGI application. ``base`` is where the private URNs of the node's contract begin."""
 
-    def __init__(self, captures: Captures, tokens: Tokens, base: str) -> None:
+    def __init__(
+        self, captures: Captures, tokens: Tokens, base: str, witness: Witness, trusted_proxies: int = 0
+    ) -> None:
         self._captures = captures
         self._tokens = tokens
         self._base = base
+        self._witness = witness
+        self._trusted_proxies = trusted_proxies
         self._places = threading.BoundedSemaphore(REQUESTS_MAX)
         self._threads = futures.ThreadPoolExecutor(THREADS, thread_name_prefix="epcis-capture")
         self._running: set[futures.Future[Answer]] = set()
@@ -124,12 +129,21 @@ class CaptureApi:
             _hold_behaviour(request)
             _hold_type(request)
             body = await request.body()
-            return await self._worked(lambda: self._capture(body, metadata))
+            return await self._worked(request, lambda seen: self._capture(body, metadata, seen))
         asked = _page(request.query) if not capture_id else (None, 0)
-        return await self._worked(lambda: self._shown(metadata, capture_id, *asked))
+        return await self._worked(request, lambda seen: self._shown(metadata, capture_id, *asked, seen))
 
-    async def _worked(self, work: Callable[[], Answer]) -> Answer:
-        begun = self._threads.submit(lambda: guarded(NAME, Reason.CREATE_CIRC_FAILED, work))
+    async def _worked(self, request: Request, work: Callable[[Seen], Answer]) -> Answer:
+        seen = Seen(address_in(request.peer, request.metadata(), self._trusted_proxies))
+
+        def witnessed() -> Answer:
+            try:
+                return guarded(NAME, Reason.CREATE_CIRC_FAILED, lambda: work(seen))
+            except VTraceError as fault:
+                self._witness.refused(NAME, seen, fault)
+                raise
+
+        begun = self._threads.submit(witnessed)
         self._running.add(begun)
         begun.add_done_callback(self._running.discard)
         try:
@@ -138,8 +152,8 @@ class CaptureApi:
             late = f"no answer within {ANSWER_SECONDS_MAX} s; it may still be done: send the same again, which is safe"
             raise _not_now(late, Status.DEADLINE_EXCEEDED) from None
 
-    def _capture(self, body: bytes, metadata: Sequence[tuple[str, str | bytes]]) -> Answer:
-        caller = session_of(self._tokens, metadata, ACCESS["BatchCirc"], NAME).user
+    def _capture(self, body: bytes, metadata: Sequence[tuple[str, str | bytes]], seen: Seen) -> Answer:
+        caller = session_of(self._tokens, metadata, ACCESS["BatchCirc"], NAME, seen).user
         key = key_in(metadata)
         try:
             with _parsing:
@@ -150,12 +164,13 @@ class CaptureApi:
             return problem(413, str(fault))
         job = self._captures.capture(caller, events, _may_record, key, body)
         point("committed")
+        self._witness.captured(seen, job)
         return Answer(202, _job(job), [(b"location", f"{PATH}/{job.capture_id}".encode())])
 
     def _shown(
-        self, metadata: Sequence[tuple[str, str | bytes]], capture_id: str, before: int | None, limit: int
+        self, metadata: Sequence[tuple[str, str | bytes]], capture_id: str, before: int | None, limit: int, seen: Seen
     ) -> Answer:
-        caller = session_of(self._tokens, metadata, ACCESS["BatchCirc"], NAME).user
+        caller = session_of(self._tokens, metadata, ACCESS["BatchCirc"], NAME, seen).user
         if not capture_id:
             jobs = self._captures.jobs(caller, before, limit + 1)
             link = (

@@ -18,6 +18,8 @@ TRANSACTION_BYTES_MAX: Final = 128 * 1024
 """The most bytes that transaction pools take, Geth's and the embedded chain's."""
 DEPLOY_GAS: Final = 2_200_000
 REGISTER_ACTOR_GAS: Final = 115_000
+ANCHOR_GAS: Final = 25_000
+"""A plain transaction with 53 bytes of data, at the floor of EIP-7623: 23,120 at most."""
 SET_RIGHTS_GAS: Final = 45_000
 SET_ACCOUNT_GAS: Final = 55_000
 WALLET_GAS: Final = 400_000

@@ -19,6 +19,7 @@ from node.cli.files import files
 from node.cli.forms import forms
 from node.cli.keys import keys
 from node.cli.labels import labels
+from node.cli.log import log
 from node.cli.proof import proof
 from node.cli.reindex import reindex
 from node.cli.serve import serve
@@ -54,5 +55,21 @@ def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
 
 
-for _command in (serve, circ, labels, status, audit, proof, play_demo, reindex, files, forms, epcis, keys, user, admin):
+for _command in (
+    serve,
+    circ,
+    labels,
+    status,
+    audit,
+    proof,
+    play_demo,
+    reindex,
+    files,
+    forms,
+    epcis,
+    keys,
+    user,
+    log,
+    admin,
+):
     main.add_command(_command)

@@ -24,11 +24,8 @@ def admin() -> None:
 @option("--password", prompt=True, hide_input=True, confirmation_prompt=True, help="Asked for when not given.")
 def admin_create(data_dir: Path, master_key: KeySource | None, phone: str, nickname: str, password: str) -> None:
     """Make an admin; prints the username."""
-    from node.domain.roles import Role
-
     people = people_of(data_dir, master_key)
-    user = people.register(people.newcomer(phone, nickname, password), Role.ADMIN)
-    click.echo(user.username)
+    click.echo(people.make_admin(people.newcomer(phone, nickname, password)).username)
 
 
 @admin.command("grant", epilog="Example: vtrace admin grant u0123456789abcdef examiner --data-dir ./data")

@@ -27,12 +27,13 @@ def user_export(data_dir: Path, master_key: KeySource | None, username: str) -> 
     Passwords and keys are left out. Times are microseconds since 1970.
     """
     check_used(data_dir)
+    from node.clock import now_micros
     from node.flow.subject import export
     from node.opening import open_store
 
     store, seal = open_store(Config(data_dir=data_dir, master_key=master_key))
     with closing(store):
-        export(store, seal, username, sys.stdout)
+        export(store, seal, username, sys.stdout, now_micros)
 
 
 @user.command("erase", epilog="Example: vtrace user erase u0123456789abcdef --data-dir ./data")
@@ -49,6 +50,7 @@ def user_erase(data_dir: Path, master_key: KeySource | None, username: str, yes:
     check_used(data_dir)
     if not yes:
         click.confirm(f"This can't be taken back. Erase {username}?", abort=True)
+    from node.clock import now_micros
     from node.flow.subject import erase
     from node.opening import claim_directory, copies_of, open_store
 
@@ -56,7 +58,7 @@ def user_erase(data_dir: Path, master_key: KeySource | None, username: str, yes:
     with claim_directory(config):
         store, seal = open_store(config, alone=True)
         with closing(store):
-            done = erase(store, seal, username)
+            done = erase(store, seal, username, now_micros)
     click.echo(f"{done.username} is erased; private forms forgotten: {done.forms}")
     for copy in copies_of(config):
         click.echo(f"{copy} may still have it: remove it. So may backups.", err=True)

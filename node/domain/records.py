@@ -140,6 +140,7 @@ class TxKind(StrEnum):
     SET_RIGHTS = "set_rights"
     SET_ACCOUNT = "set_account"
     CIRC = "circ"
+    ANCHOR = "anchor"
 
 
 class TxState(StrEnum):

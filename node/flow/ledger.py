@@ -65,14 +65,14 @@ class Ledger:
         self._backlog_max = backlog_max
 
     def enrol(self, kind: TxKind, data: bytes, gas: int, stands_on: Callable[[], Collection[int]] = tuple) -> Stored:
-        """Sign a call of the contract (or its deployment) at a lane's next nonce and store it.
+        """Sign a call of the contract (its deployment; an anchor, to the lane itself) at a lane's next nonce; store it.
 
         ``stands_on`` tells the transactions that must reach the chain before this one; it is asked only where the
         order of nonces does not see to that.
         """
         place = self._place(kind, stands_on)
         nonce = self.next_nonce(place.signer)
-        signed = self.sign(place.signer, nonce, data, gas, deploys=kind is TxKind.DEPLOY)
+        signed = self.sign(place.signer, nonce, data, gas, kind)
         row = outbox.add(
             signer=place.signer,
             nonce=nonce,
@@ -90,13 +90,17 @@ class Ledger:
         stored = outbox.next_nonce(lane)
         return self._first_nonces[lane] if stored is None else stored
 
-    def sign(self, lane: str, nonce: int, data: bytes, gas: int, *, deploys: bool = False) -> SignedTransaction:
-        """A call of the contract, or its deployment, signed at the fees of now. Nothing is stored."""
+    def sign(self, lane: str, nonce: int, data: bytes, gas: int, kind: TxKind = TxKind.CIRC) -> SignedTransaction:
+        """A transaction of a kind, signed at the fees of now: to the contract, unless it makes that or is an anchor.
+
+        Nothing is stored.
+        """
+        to = {TxKind.DEPLOY: None, TxKind.ANCHOR: lane}.get(kind, self.contract)
         return signer.sign_transaction(
             self.lanes.key(lane),
             chain_id=self.chain_id,
             nonce=nonce,
-            to=None if deploys else self.contract,
+            to=to,
             data=data,
             gas=gas,
             fees=self.fees,

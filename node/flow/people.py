@@ -18,7 +18,7 @@ from node.errors import Reason, VTraceError, denied, invalid, not_found
 from node.flow.callers import fresh
 from node.flow.login import Login
 from node.flow.passwords import Passwords
-from node.store import people, personal, sealed
+from node.store import log, people, personal, sealed
 from node.store.db import Store
 from node.store.seal import Seal
 
@@ -99,6 +99,13 @@ class People:
                 now=self._clock(),
             )
             personal.add(self._seal, user.id, newcomer.phone)
+            return user
+
+    def make_admin(self, newcomer: Newcomer) -> User:
+        """A new admin, as the operator of the node."""
+        with self._store.write():
+            user = self.register(newcomer, Role.ADMIN)
+            log.note_command(self._clock, "admin create", {"user": user.username})
             return user
 
     def scope(self, newcomer: Newcomer) -> str:
@@ -274,6 +281,7 @@ class People:
             user = self.called("USERNAME", username)
             changed = self._changed(user, _granted(user, role))
             _end_tokens(user, changed)
+            log.note_command(self._clock, "admin grant", {"user": user.username, "role": changed.role.value})
         self._submitted()
         return changed
 

@@ -10,7 +10,7 @@ from node.domain import limits
 from node.domain.recognition import Material, MaterialFacts, Model
 from node.errors import Reason, VTraceError, invalid, not_found
 from node.models.catalogue import Catalogue
-from node.store import materials
+from node.store import log, materials
 from node.store.db import Store
 
 MATERIALS_MAX = 10_000
@@ -95,7 +95,9 @@ def add_material(store: Store, name: str, alias: str, description: str, clock: C
                 f"the material {name} is there already, with the id {known.id}",
                 metadata={"name": name},
             )
-        return _add(facts, clock)
+        added = _add(facts, clock)
+        log.note_command(clock, "admin material add", {"material": added})
+        return added
 
 
 def check_material(material_id: int) -> int:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
+from node.clock import Clock
 from node.domain.model import CircType
 from node.domain.records import User
 from node.errors import Reason, not_found
-from node.store import people, personal, sealed, subject, unsealed
+from node.flow import log_check
+from node.store import log, people, personal, sealed, subject, unsealed
 from node.store.db import Store
 from node.store.seal import Seal
 
@@ -23,8 +25,10 @@ class Erased:
     forms: int
 
 
-def export(store: Store, seal: Seal, username: str, out: TextIO) -> None:
+def export(store: Store, seal: Seal, username: str, out: TextIO, clock: Clock) -> None:
     """Write all that the index has of a user as one JSON object, a row a line, as it stood at one moment."""
+    with store.write():
+        log.note_command(clock, "user export", {"user": _called(username).username})
     with store.read():
         user = _called(username)
         known = personal.of(seal, [user.id])[user.id]
@@ -36,10 +40,11 @@ def export(store: Store, seal: Seal, username: str, out: TextIO) -> None:
                     row["legal_representative"] = asdict(personal.contact(seal, row["id"]))
                 out.write(("," if number else "") + "\n  " + _json(dict(_shown(row))))
             out.write("]")
+        out.write(',\n"called_from": ' + _json(log_check.addresses_of(seal, user.username)))
         out.write("}\n")
 
 
-def erase(store: Store, seal: Seal, username: str) -> Erased:
+def erase(store: Store, seal: Seal, username: str, clock: Clock) -> Erased:
     """Delete a user and forget who it was, with the forms that it marked private; nothing stays in the index's files.
 
     No node may run on the data directory: it would still have some of it in memory. Done again it changes nothing.
@@ -54,6 +59,8 @@ def erase(store: Store, seal: Seal, username: str) -> Erased:
         people.revoke_tokens(user.id)
         people.change_user(user.id, deleted=True)
         subject.forget_account(user.id, sealed.phone_scope(seal, phone))
+        log.forget_origins_of(user.username)
+        log.note_command(clock, "user erase", {"user": user.username})
         unsealed.wipe_later(store)
     unsealed.wipe(store)
     return Erased(user.username, forms)

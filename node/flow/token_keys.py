@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from node.clock import Clock
 from node.errors import SetupError
-from node.store import keys
+from node.store import keys, log
 from node.store.db import Store
 from node.store.seal import Seal
 
@@ -82,7 +82,9 @@ def rotate(store: Store, seal: Seal, clock: Clock, new_seed: Callable[[], bytes]
             if key not in kept:
                 keys.forget_key(PREFIX + key.kid)
         # Also with a clock that was set back the new key is the newest.
-        return _add(seal, new_seed(), max(now, *(key.made_at + 1 for key in known), 0))
+        made = _add(seal, new_seed(), max(now, *(key.made_at + 1 for key in known), 0))
+        log.note_command(clock, "keys rotate", {"key": made.kid, "revoked": revoke})
+        return made
 
 
 def _add(seal: Seal, seed: bytes, made_at: int) -> TokenKey:

@@ -109,6 +109,19 @@ def oldest_at(states: Sequence[TxState]) -> int | None:
     return int(before if before is not None else row.signed_at or 0)
 
 
+def known_by(tx_hashes: Collection[str]) -> dict[str, tuple[TxState, list[str]]]:
+    """How far transactions are, by the hashes that they were first known by, and all hashes that each has or had."""
+    found: dict[str, tuple[TxState, list[str]]] = {}
+    for some in t.cut(tx_hashes):
+        query = f"SELECT id, tx_hash, live_hash, mined_hash, state FROM outbox WHERE tx_hash IN {t.places(len(some))}"
+        rows = t.run(query, *some).fetchall()
+        before = replaced([row[0] for row in rows])
+        for id_, tx_hash, live, mined, state in rows:
+            hashes = [each for each in (mined, live, tx_hash, *before.get(id_, [])) if each]
+            found[tx_hash] = TxState(state), list(dict.fromkeys(hashes))
+    return found
+
+
 def has_final() -> bool:
     """Whether anything was ever settled on the chain."""
     return bool(t.Outbox.select().where(t.Outbox.state == TxState.FINAL.value).exists())

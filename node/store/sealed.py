@@ -44,6 +44,11 @@ def contact(org_id: int, column: str) -> str:
     return f"org {org_id} {column}"
 
 
+def log_origin(number: int) -> str:
+    """The name of where an entry of the audit log came from."""
+    return f"log {number} from"
+
+
 def phone_index(seal: Seal, phone: str) -> bytes:
     """Under what a phone is found. A number that may be a login has one form only."""
     return seal.index(PHONE, phone)
@@ -61,6 +66,7 @@ COLUMNS: tuple[tuple[str, str, str, Callable[[Any], str]], ...] = (
     ("sealed_key", "name", "sealed", str),
     ("actor", "id", "key_sealed", actor_key),
     ("webhook", "id", "secret_sealed", webhook_secret),
+    ("log_origin", "number", "sealed", log_origin),
     *(("person", "user_id", each, lambda key, each=each: personal(key, plain(each))) for each in _PERSON),
     *(("org_contact", "org_id", each, lambda key, each=each: contact(key, plain(each))) for each in _CONTACT),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from peewee import (
     AutoField,
@@ -24,6 +24,8 @@ IDS_PER_QUERY = 5_000
 ROWS_PER_QUERY = (64, 16, 4, 1)
 
 database = DatabaseProxy()
+
+V = TypeVar("V", int, str)
 
 
 class Table(Model):
@@ -76,8 +78,8 @@ def run_rows(sql: str, rows: Sequence[Sequence[object]]) -> list[tuple[Any, ...]
     return found
 
 
-def cut(ids: Collection[int]) -> Iterable[list[int]]:
-    """Ids in portions that one query takes."""
+def cut(ids: Collection[V]) -> Iterable[list[V]]:
+    """Ids, or what else names rows, in portions that one query takes."""
     ordered = list(ids)
     return (ordered[at : at + IDS_PER_QUERY] for at in range(0, len(ordered), IDS_PER_QUERY))
 
@@ -556,6 +558,43 @@ class CapturedEvent(Table):
         indexes = ((("user_id", "event_hash", "trans_id"), True),)
 
 
+class LogEntry(Table):
+    """An entry of the audit log. ``hash`` follows from the ``body`` and the entry before: never changed, never removed.
+
+    ``number`` counts from 1 without a gap.
+    """
+
+    number = BigIntegerField(primary_key=True)
+    body = TextField()
+    hash = BlobField()
+
+    class Meta:
+        table_name = "log_entry"
+
+
+class LogOrigin(Table):
+    """Where an entry's call came from: salt and address, sealed. It can be forgotten."""
+
+    number = BigIntegerField(primary_key=True)
+    at = BigIntegerField()
+    sealed = BlobField()
+
+    class Meta:
+        table_name = "log_origin"
+
+
+class LogAnchor(Table):
+    """A head of the audit log that went on chain, in the transaction ``tx_hash`` of the outbox."""
+
+    number = BigIntegerField(primary_key=True)
+    hash = BlobField()
+    at = BigIntegerField()
+    tx_hash = CharField()
+
+    class Meta:
+        table_name = "log_anchor"
+
+
 TABLES = (
     Setting,
     SealedKey,
@@ -588,4 +627,7 @@ TABLES = (
     Webhook,
     CaptureJob,
     CapturedEvent,
+    LogEntry,
+    LogOrigin,
+    LogAnchor,
 )

@@ -38,9 +38,11 @@ class Slow:
 
 @contextmanager
 def _served(slow: Slow) -> Iterator[str]:
-    tokens = SimpleNamespace(caller=lambda _: SimpleNamespace(role=Role.BOSS))
+    boss = SimpleNamespace(user=SimpleNamespace(role=Role.BOSS, username="u"))
+    tokens = SimpleNamespace(session=lambda _: boss)
+    witness = SimpleNamespace(refused=lambda *_: None, captured=lambda *_: None)
     captures: Any = slow
-    api: Any = CaptureApi(captures, tokens, BASE)  # type: ignore[arg-type]
+    api: Any = CaptureApi(captures, tokens, BASE, witness)  # type: ignore[arg-type]
     with http_server(api) as port:
         try:
             yield f"http://127.0.0.1:{port}{PATH}"

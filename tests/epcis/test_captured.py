@@ -6,7 +6,7 @@ import copy
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from node.domain.epcis.document import events_of, parse
@@ -19,9 +19,14 @@ from tests.support.epcis import document, event
 VERSIONED = "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"
 CHANGES = st.lists(st.tuples(st.sampled_from(places(DOCUMENT)), ANY, st.booleans()), min_size=1, max_size=2)
 
+REPORT = ("epcisBody", "eventList", 0, "sensorElementList", 0, "sensorReport", 0)
+
 
 @settings(suppress_health_check=list(HealthCheck), deadline=None)
 @given(CHANGES)
+@example([((*REPORT, "type"), "0", False)])
+@example([((*REPORT, "exception"), "0", False)])
+@example([((*REPORT, "component"), "0", False)])
 def test_what_is_taken_is_valid(changes: list[Any]) -> None:
     value = copy.deepcopy(DOCUMENT)
     for place, other, is_left_out in changes:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from node.domain.epcis import sensors
 from node.domain.epcis.faults import Faults
 from node.domain.epcis.vocabulary import (
     ENDING_STEPS,
@@ -76,6 +77,10 @@ def _text(want: str, fits: Callable[[str], Any]) -> Check:
 def _word(words: Words, what: str) -> Check:
     want = f"{what} of the CBV, or the URI of another"
     return _text(want, lambda value: words.bare(value) is not None or is_own_word(value))
+
+
+def _sensed(words: frozenset[str], what: str) -> Check:
+    return _text(f"{what} or the URI of another", lambda value: sensors.is_word(words, value))
 
 
 def _list(one: Check, *, least: int = 0, distinct: bool = False) -> Check:
@@ -156,7 +161,6 @@ def _persistent(value: Any, at: str, event: Event) -> None:
 
 _STRING = _text("text", lambda _: True)
 _URI = _text("a URI", is_uri)
-_NAME = _text("a word, or a URI", bool)
 _TIMES = _text("a time such as 2026-05-01T08:00:00.000+08:00", is_time)
 _DISPOSITION = _word(STATES, "a disposition")
 _QUANTITY = _object({"epcClass"}, epcClass=_URI, quantity=_number, uom=_text("a unit such as KGM", _UNIT.fullmatch))
@@ -166,7 +170,9 @@ _REPORT = _object(
     {"type"},
     True,
     **_TAKEN,
-    **dict.fromkeys(("type", "exception", "component"), _NAME),
+    type=_sensed(sensors.MEASUREMENTS, "what is measured, such as Temperature,"),
+    exception=_sensed(sensors.ALERTS, " or ".join(sorted(sensors.ALERTS)) + ","),
+    component=_sensed(sensors.COMPONENTS, "a component such as x"),
     **dict.fromkeys(("microorganism", "chemicalSubstance", "coordinateReferenceSystem", "uriValue"), _URI),
     **dict.fromkeys(("value", "minValue", "maxValue", "meanValue", "sDev", "percRank", "percValue"), _number),
     **dict.fromkeys(("stringValue", "uom"), _STRING),

@@ -7,6 +7,7 @@ from itertools import islice
 
 from node.chain import contract
 from node.chain.history import History, Signed, read_signed, sender_of
+from node.domain.log_entry import read_anchor
 from node.domain.records import TxKind, TxState
 from node.store.rebuild import OldTransaction, Rebuild
 
@@ -69,8 +70,14 @@ def complete_nonces(new: Rebuild, history: History, signers: set[str], head: int
         if last <= highest.get(signer, -1):
             continue
         signed = history.transaction_at(signer, last, head)
-        kind = TxKind.SET_RIGHTS if contract.form_digest_of(signed.data) is None else TxKind.CIRC
+        kind = _kind_of(signed.data)
         new.transactions.add(kind, signer, last, signed.raw, signed.hash)
+
+
+def _kind_of(data: bytes) -> TxKind:
+    if read_anchor(data) is not None:
+        return TxKind.ANCHOR
+    return TxKind.SET_RIGHTS if contract.form_digest_of(data) is None else TxKind.CIRC
 
 
 def state_at(block: int, head: int, confirmations: int) -> TxState:
