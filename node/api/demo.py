@@ -10,7 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -21,6 +21,7 @@ from rich.table import Table
 from stdnum.cn import ric, uscc
 
 from node.api.client import NodeClient
+from node.api.partner import log_in
 from node.domain.model import CircType
 from node.errors import SetupError
 from node.wire.circ.v1 import circ_pb2
@@ -72,8 +73,7 @@ class Demo:
         bags = self._produce(cooperative)
         self._batch(cooperative, CircType.PROCESS, bags, DRYING, "dries the parchment on raised beds")
         self._batch(cooperative, CircType.PROCESS, bags, MILLING, "hulls and sorts it to green coffee")
-        grader = self._register("Chen, Q-grader", "Chen Lan")
-        self._grant(grader.username, "examiner")
+        grader = self._register("Chen, Q-grader", "Chen Lan", role="examiner")
         self._batch(grader, CircType.EXAM, bags, CUPPING, "cups the lot: 85.75 points")
         exporter = self._verified("Ruili Export", "Dao Hong")
         roaster = self._verified("Lighthouse", "Wu Jing")
@@ -108,18 +108,20 @@ class Demo:
         self._say(cooperative, f"fills {len(bags)} bags: goods {bags[0]} to {bags[-1]}")
         return bags
 
-    def _register(self, name: str, realname: str) -> Person:
+    def _register(self, name: str, realname: str, role: str | None = None) -> Person:
         phone, password = _phone(), secrets.token_urlsafe(12)
         answer = self._client.call("Register", wire.RegisterRequest(phone=phone, nickname=name, passwd=password))
-        token = self._client.call("Token", wire.TokenRequest(phone=phone, password=password)).token
-        person = Person(name, answer.user.username.value, token)
+        person = Person(name, answer.user.username.value, log_in(self._client, phone, password))
         self._names[person.username] = name
         self._call(
             person,
             "IdentityAuth",
             wire.IdentityAuthRequest(realname=realname, idcard=_resident_id()),
         )
-        return person
+        if role is None:
+            return person
+        self._grant(person.username, role)
+        return replace(person, token=log_in(self._client, phone, password))  # another role ended the first one
 
     def _verified(self, name: str, realname: str) -> Person:
         person = self._register(name, realname)

@@ -12,6 +12,7 @@ from node import __version__
 from node.api import protojson, sse, transcode
 from node.api.dispatch import Rpc
 from node.api.outgoing import CURSOR
+from node.api.signed import SALT, SIGNATURE, SIGNED, VERSION, VERSION_DIGITS_MAX
 from node.domain import limits
 from node.wire.comments import COMMENTS
 
@@ -166,6 +167,9 @@ class _Document:
         if rpc.makes_something:
             schema = {"type": "string", "pattern": f"^[!-~]{{1,{limits.IDEMPOTENCY_KEY_LENGTH_MAX}}}$"}
             yield {"name": KEY_HEADER, "in": "header", "description": _KEY, "schema": schema}
+        if rpc.name in SIGNED:
+            for name, (text, signed) in _OF_OWN_KEYS.items():
+                yield {"name": name, "in": "header", "description": text, "schema": {"type": "string", **signed}}
 
     def _streamed(self, rpc: Rpc) -> dict[str, Any]:
         content = _json({"type": "array", "items": self._ref(rpc.method.input_type)})
@@ -235,6 +239,17 @@ Fields are in lowerCamelCase (the names of the .proto files are taken too), int6
 unknown, said twice or of another type is refused with 400. A refusal is a google.rpc.Status."""
 _KEY = "For 7 days the same call with the same key gives the same answer and makes nothing again. A UUID, for instance."
 _LAST_ID = "Where to go on: the `id` of the last event. It counts before the cursor in the address."
+_OF_OWN_KEYS: dict[str, tuple[str, dict[str, Any]]] = {
+    SIGNATURE: (
+        "Of a caller that keeps its own key (SetAccount): its EIP-712 signature over what PrepareCirc gave, as base64.",
+        {"contentEncoding": "base64", "pattern": _BASE64, "minLength": 4},
+    ),
+    SALT: ("With a signature: the salt that PrepareCirc gave, as base64.", {"pattern": "^[A-Za-z0-9+/]{22}==$"}),
+    VERSION: (
+        "With a signature: the version that PrepareCirc gave, so that a mistake is told from a state that moved on.",
+        {"pattern": f"^[0-9]{{1,{VERSION_DIGITS_MAX}}}$"},
+    ),
+}
 _UPLOAD = "vtrace.v1.UploadRequest"
 _IN_ADDRESS = protojson.WRAPPERS | protojson.AS_TEXT.keys()
 _KNOWN_OF_FILES = {

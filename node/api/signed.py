@@ -18,6 +18,8 @@ M = TypeVar("M", bound=Message)
 
 SIGNATURE, SALT, VERSION = "vtrace-signature-bin", "vtrace-salt-bin", "vtrace-version"
 VERSION_DIGITS_MAX = 18
+SIGNED = frozenset({"CreateCirc", "BatchCirc", "BatchCreateGoods"})
+"""The rpcs that record a circ, which a caller with a key of its own signs."""
 
 
 def signature_in(metadata: Iterable[tuple[str, Any]]) -> OwnSignature | None:

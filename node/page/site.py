@@ -61,6 +61,7 @@ class Site:
         routes: list[BaseRoute] = [
             Route("/ipfs/{cid:path}", FileEndpoint(files).answer, methods=["GET", "HEAD"]),
             Route("/t/{goods_id}", trace.answer, methods=["GET"]),
+            Route("/t/{goods_id}/", trace.answer, methods=["GET"]),
             Route("/t/{goods_id}/qr.{kind}", codes.answer, methods=["GET"]),
             Route("/01", links.answer, methods=METHODS),
             Route("/01/{rest:path}", links.answer, methods=METHODS),
@@ -75,8 +76,11 @@ class Site:
         ]
         if rpc is not None:
             routes.append(Route(RPC_PATH, rpc.answer, methods=["POST", "OPTIONS"]))
+        application = Starlette(routes=routes)
+        # It would send readers to http:// and whatever host they named, behind a TLS proxy too.
+        application.router.redirect_slashes = False
         config = uvicorn.Config(
-            Starlette(routes=routes),
+            application,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _RFC3339 = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]{1,6})?Z", re.ASCII)
 _WITH_UNIT = re.compile(r"(?!.*_per_)(.*[a-z]{4})_([a-z]+)", re.DOTALL)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Goods of a batch have their circs, and so times, in common.
+_TIMES_KEPT_MAX = 4_096
 
 
 @cache
@@ -50,6 +52,7 @@ def clean(text: str) -> str:
     return _SPACES.sub(" ", _HARMFUL.sub("\ufffd", text)).strip(" ")
 
 
+@lru_cache(_TIMES_KEPT_MAX)
 def moment(language: str, seconds: int) -> str:
     """Seconds since 1970 for readers: in Beijing time in Chinese, in UTC in English."""
     when = _EPOCH + timedelta(seconds=seconds, hours=8 if language == "zh" else 0)
@@ -59,6 +62,7 @@ def moment(language: str, seconds: int) -> str:
     return f"{when.day} {_MONTHS[when.month - 1]} {when.year}, {clock} UTC"
 
 
+@lru_cache(_TIMES_KEPT_MAX)
 def machine_time(seconds: int) -> str:
     """Seconds since 1970 as RFC 3339, for the datetime of a time element."""
     return (_EPOCH + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")

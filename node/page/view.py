@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from node.domain.files import served, texts_in
@@ -23,6 +24,9 @@ ALARMS_SHOWN_MAX = 10
 FILES_OF_ENTRY_MAX = 12
 PICTURE_BYTES_MAX = 8 * 1024 * 1024
 """Larger pictures are linked: readers pay for what they load, and the script would not check them either."""
+
+FORMS_KEPT_MAX = 1_024
+FORM_KEPT_BYTES_MAX = 1_024
 
 _ADDRESS = re.compile(r"(?:ipfs://|/ipfs/)(baf(?:krei|ybei)[a-z2-7]{52})(?![0-9A-Za-z])", re.ASCII)
 
@@ -165,7 +169,7 @@ class _Maker:
             when=self._when(circ),
             pending=circ.status is not CircStatus.SUCCESS,
             forgotten=not circ.salt,
-            fields=None if is_product or not members else text.tree(self._language, members),
+            fields=None if is_product or not members else _fields(self._language, circ.form, members),
             files=tuple(self._file(cid) for cid in cids[:FILES_OF_ENTRY_MAX]),
             more_files=self._say("more_files", count=len(cids) - FILES_OF_ENTRY_MAX)
             if len(cids) > FILES_OF_ENTRY_MAX
@@ -268,6 +272,16 @@ def _about(language: str, description: str) -> Tree | None:
     if members is not None:
         return text.tree(language, members) if members else None
     return clean(description) or None
+
+
+def _fields(language: str, form: bytes, members: dict[str, Any]) -> Tree:
+    """What a form says. Goods of a batch have their forms in common, so short ones are kept."""
+    return _fields_kept(language, form) if len(form) <= FORM_KEPT_BYTES_MAX else text.tree(language, members)
+
+
+@lru_cache(FORMS_KEPT_MAX)
+def _fields_kept(language: str, form: bytes) -> Tree:
+    return text.tree(language, members_of(form))
 
 
 def _cids_in(form: bytes, members: dict[str, Any] | None) -> list[str]:

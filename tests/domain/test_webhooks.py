@@ -98,6 +98,8 @@ def test_public_addresses(address: str) -> None:
         "::1",
         "fe80::1",
         "fe80::1%eth0",
+        "fec0::1",
+        "feff::1",
         "fc00::1",
         "fd12::1",
         "ff02::1",

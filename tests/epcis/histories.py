@@ -181,6 +181,8 @@ def form(choose: Random) -> bytes:
         "recall": ("salmonella", False, None),
         "eventTime": ("2026-05-01T08:00:00+08:00", "2026-05-01T08:00:00.123456Z", "yesterday", "2026-13-01T08:00:00Z"),
         "eventTimeZoneOffset": ("+08:00", "-02:30", "8"),
+        "type": ("ObjectEvent",),
+        "eventID": ("urn:uuid:58aac6ac-d6aa-4a1f-9c5e-0e1d0f1f6a52", "https://example.com/events/a", "7"),
         "bizTransactionList": (
             [{"type": "po", "bizTransaction": "https://example.com/po/12345678"}],
             [{"type": "cbv:BTT-inv", "bizTransaction": "urn:epcglobal:cbv:bt:4012345000009:ASN1099"}] * 1

@@ -271,6 +271,25 @@ def test_the_document_says_what_the_protocol_says(client: httpx.Client) -> None:
     assert anyone == {name for name, access in ACCESS.items() if access.open_to_anyone}
 
 
+def test_the_document_tells_what_a_caller_with_its_own_key_sends(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    wanted = {"vtrace-signature-bin", "vtrace-salt-bin", "vtrace-version"}
+    signed = {
+        one["operationId"]
+        for path in document["paths"].values()
+        for one in path.values()
+        if wanted <= {each["name"] for each in one["parameters"] if each["in"] == "header"}
+    }
+    assert signed == {"CreateCirc", "BatchCirc", "BatchCreateGoods"}
+
+
+def test_nobody_is_sent_to_a_host_of_their_own(client: httpx.Client) -> None:
+    for path in ("/docs/", "/epcis/events/", "/openapi.json/", "//evil.example/docs/"):
+        answer = client.get(path, headers={"Host": "evil.example"})
+        assert answer.status_code in (400, 404), path
+        assert "location" not in answer.headers, path
+
+
 def test_the_document_names_only_what_it_has(client: httpx.Client) -> None:
     text = client.get("/openapi.json").text
     document = json.loads(text)

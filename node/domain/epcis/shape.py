@@ -9,11 +9,21 @@ from typing import Any
 
 from node.domain.epcis import sensors
 from node.domain.epcis.faults import Faults
-from node.domain.epcis.vocabulary import PARTIES, STATES, STEPS, TRANSACTIONS, Words, is_own_word, is_uri
+from node.domain.epcis.vocabulary import (
+    ENDING_STEPS,
+    PARTIES,
+    STATES,
+    STEPS,
+    TRANSACTIONS,
+    Words,
+    is_own_word,
+    is_uri,
+)
 from node.domain.shapes import YEAR_MAX, YEAR_MIN
 from node.errors import shown
 
-ACTIONS = ("ADD", "OBSERVE")
+ACTIONS = ("ADD", "OBSERVE", "DELETE")
+ACTION_WANT = f"ADD or OBSERVE, or DELETE with bizStep {' or '.join(ENDING_STEPS)}"
 Check = Callable[[Any, str, "Event"], None]
 
 _OFFSET = re.compile(r"[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00)")
@@ -41,6 +51,8 @@ def check(event: dict[str, Any], index: int, faults: Faults) -> None:
     seen = Event(index, faults)
     for name in _REQUIRED - event.keys():
         seen.refuse(name, "missing", _REQUIRED_AS[name])
+    if event.get("action") == "DELETE" and not _is_end(event.get("bizStep")):
+        seen.refuse("action", "DELETE", ACTION_WANT)
     for name, value in event.items():
         known = _FIELDS.get(name)
         if known is not None:
@@ -49,6 +61,10 @@ def check(event: dict[str, Any], index: int, faults: Faults) -> None:
             seen.refuse(shown(name), "unknown", f"a field of ObjectEvent: {', '.join(_FIELDS)}, or one with a prefix")
     if "ilmd" in event and event.get("action") != "ADD":
         seen.refuse("ilmd", event["ilmd"], "none: only an event with action ADD has it")
+
+
+def _is_end(step: Any) -> bool:
+    return isinstance(step, str) and STEPS.bare(step) in ENDING_STEPS
 
 
 def _text(want: str, fits: Callable[[str], Any]) -> Check:
@@ -175,7 +191,7 @@ _FIELDS: dict[str, Check] = {
     "recordTime": _TIMES,
     "certificationInfo": _uris,
     "errorDeclaration": _no_correction,
-    "action": _text(" or ".join(ACTIONS), lambda value: value in ACTIONS),
+    "action": _text(ACTION_WANT, lambda value: value in ACTIONS),
     "epcList": _list(_URI, least=1, distinct=True),
     "quantityList": _list(_QUANTITY),
     "bizStep": _word(STEPS, "a business step"),
@@ -198,7 +214,7 @@ _FIELDS: dict[str, Check] = {
 _REQUIRED_AS = {
     "eventTime": "when it happened",
     "eventTimeZoneOffset": "an offset such as +08:00",
-    "action": " or ".join(ACTIONS),
+    "action": ACTION_WANT,
     "epcList": "the goods, one or more",
 }
 _REQUIRED = _REQUIRED_AS.keys()

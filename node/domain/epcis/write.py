@@ -90,6 +90,10 @@ def event_of(circ: Recorded, base: str) -> Event:
     event |= {name: found for name, found in lists.items() if found}
     event |= _ilmd(circ)
     event |= _extension(circ, base)
+    # A captured event is told by the hash of what is told of it; by this whoever gave it finds it again.
+    given = said.get("eventID") if said.get("type") == OBJECT_EVENT else None
+    if isinstance(given, str) and is_uri(given):
+        event["vtrace:captured_event"] = given
     event["eventID"] = event_hash(event, NAMESPACES)
     return event
 

@@ -67,6 +67,7 @@ export class Checker {
   private readonly faults: Fault[] = [];
   private head = 0;
   private readonly taken: { event: Event; circ: Circ }[] = [];
+  private readonly places = new Set<string>();
   private readonly seen = new Set<string>();
   private readonly actors = new Map<string, number>();
 
@@ -169,7 +170,7 @@ export class Checker {
     }
     const digest = circ.salt && "0x" + bytesToHex(sha256(concatBytes(hexToBytes(circ.salt), utf8ToBytes(circ.form))));
     const events = this.eventsOf(receipt);
-    const isTaken = (event: Event): boolean => this.taken.some((one) => one.event.place + "" === event.place + "");
+    const isTaken = (event: Event): boolean => this.places.has(`${event.place}`);
     const event = events.find((one) => (digest ? one.digest === digest : !isTaken(one))) ?? events[0];
     if (!event) {
       differs("d_event");
@@ -183,6 +184,7 @@ export class Checker {
     if (this.actors.get(circ.to) !== event.to) differs("d_to");
     if (circ.by_block && times.get(event.block) !== circ.time) differs("d_time");
     this.taken.push({ event, circ });
+    this.places.add(`${event.place}`);
     return isFinal ? "checked" : "mined";
   }
 

@@ -19,19 +19,22 @@ export function prepare(body: HTMLElement): void {
   body.replaceChildren(copy.content);
 }
 
-// A long history takes a second to read: now and then the reader's own doings come first.
+// A long history takes a while to read: now and then the reader's own doings come first. Answers when it is time again.
+async function pause(): Promise<number> {
+  await new Promise((resolve) => setTimeout(resolve));
+  return performance.now() + BUSY_MS_MAX;
+}
+
+// Styles are read before boxes: in turns, each closed box of details would have the browser lay out the page again.
 export async function shown(body: HTMLElement): Promise<Shown> {
   let until = performance.now() + BUSY_MS_MAX;
   const texts: string[] = [];
-  let hidden: string | null = null;
+  const nodes: [text: string, element: Element][] = [];
   const walker = document.createTreeWalker(body, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) =>
     node instanceof Element && node.matches(SKIPPED) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT,
   );
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    if (performance.now() > until) {
-      await new Promise((resolve) => setTimeout(resolve));
-      until = performance.now() + BUSY_MS_MAX;
-    }
+    if (performance.now() > until) until = await pause();
     if (node instanceof Element) {
       const text = addressed(node) + pictured(node);
       if (text) texts.push(text);
@@ -41,9 +44,13 @@ export async function shown(body: HTMLElement): Promise<Shown> {
     const text = (node.nodeValue ?? "").replace(/[ \t\r\n\f]+/g, " ").replace(/^ | $/g, "");
     if (!text) continue;
     texts.push(text);
-    if (!hidden && !isSeen(node.parentElement as Element)) hidden = text;
+    nodes.push([text, node.parentElement as Element]);
   }
-  return { texts, hidden };
+  for (const [text, element] of nodes) {
+    if (performance.now() > until) until = await pause();
+    if (!isSeen(element)) return { texts, hidden: text };
+  }
+  return { texts, hidden: null };
 }
 
 function addressed(element: Element): string {

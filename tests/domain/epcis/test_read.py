@@ -74,6 +74,13 @@ def test_the_business_step_says_which_circ_it_is(step: str, more: Any, kind: Cir
     assert form_fault(found.form) is None
 
 
+@pytest.mark.parametrize("step", ["destroying", "cbv:BizStep-decommissioning"])
+def test_goods_that_are_no_more_are_processed_a_last_time(step: str) -> None:
+    assert one(event(ONE, action="DELETE", step=step)).circ_type is CircType.PROCESS
+    with pytest.raises(Faulty, match="action"):
+        one(event(ONE, action="DELETE", step=None))
+
+
 def test_an_own_step_or_none_is_a_process() -> None:
     assert one(event(ONE, step=None)).circ_type is CircType.PROCESS
     assert one(event(ONE, step="https://ns.example.org/steps/roasting")).circ_type is CircType.PROCESS

@@ -6,16 +6,14 @@ import json
 import string
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from node.domain.epcis.document import events_of, parse
-from node.domain.epcis.faults import Faulty
 from node.domain.epcis.ids import Item
 from node.domain.epcis.parties import Party
 from node.domain.epcis.read import read
-from node.domain.epcis.vocabulary import BIZ_STEPS, ENDING_STEPS
+from node.domain.epcis.vocabulary import BIZ_STEPS
 from node.domain.epcis.write import Recorded, context, event_of, query_document
 from node.domain.gs1 import check_digit
 from node.domain.model import GOODS_ID_MAX, CircType
@@ -69,12 +67,6 @@ def circs(draw: st.DrawFn) -> Recorded:
 def test_an_event_that_is_told_asks_for_the_same_circ(circ: Recorded) -> None:
     told = event_of(circ, BASE)
     body = json.dumps(query_document([told], circ.recorded_at)).encode()
-    if told["action"] == "DELETE":
-        assert told["bizStep"] in ENDING_STEPS
-        with pytest.raises(Faulty) as refused:
-            read(events_of(parse(body)), BASE)
-        assert [fault.field for fault in refused.value.faults] == ["action"]
-        return
     (found,) = read(events_of(parse(body)), BASE)
     assert found.circ_type is circ.circ_type
     assert [epc.goods_id for epc in found.epcs] == [item.goods_id for item in circ.items]
@@ -88,8 +80,6 @@ def test_an_event_that_is_told_asks_for_the_same_circ(circ: Recorded) -> None:
 @given(circs())
 def test_what_was_captured_is_told_again_with_the_same_meaning(circ: Recorded) -> None:
     told = event_of(circ, BASE)
-    if told["action"] == "DELETE":
-        return
     (found,) = read(events_of(parse(json.dumps({**told, "@context": context()}).encode())), BASE)
     again = event_of(_recorded(circ, found.form), BASE)
     same = ("type", "eventTime", "eventTimeZoneOffset", "epcList", "bizStep", "disposition", "readPoint", "bizLocation")

@@ -75,6 +75,22 @@ def test_what_is_only_here_stands_in_the_extension() -> None:
     assert "vtrace:form_digest" not in event(CircType.EXAM, b"", salt=NO_SALT)
 
 
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ({"type": "ObjectEvent", "eventID": "urn:uuid:58aac6ac-d6aa-4a1f-9c5e-0e1d0f1f6a52"}, True),
+        ({"type": "ObjectEvent", "eventID": "no URI"}, False),
+        ({"type": "ObjectEvent", "eventID": 7}, False),
+        ({"type": "ObjectEvent"}, False),
+        ({"eventID": "urn:uuid:58aac6ac-d6aa-4a1f-9c5e-0e1d0f1f6a52"}, False),
+    ],
+)
+def test_a_captured_event_is_found_by_the_id_that_it_came_with(form: Any, told: bool) -> None:
+    made = event(CircType.PROCESS, form)
+    assert made["eventID"].startswith("ni:///sha-256;")
+    assert made.get("vtrace:captured_event") == (form["eventID"] if told else None)
+
+
 def test_a_transfer_has_who_gave_and_who_got() -> None:
     made = event(CircType.TRANSFER)
     assert (made["action"], made["bizStep"], made["disposition"]) == ("OBSERVE", "shipping", "in_transit")
