@@ -14,6 +14,7 @@ from playhouse.migrations import Runner
 
 from node.errors import IndexUnavailable, SetupError
 from node.store import tables
+from node.store.connections import Connections
 from node.store.group import Group, OfAll, Share
 from node.store.tables import Setting
 
@@ -47,9 +48,7 @@ class Store:
         self._held: IO[str] | None = None
         self._write_lock = threading.RLock()
         self._group = Group(self._write_lock, self._write_all)
-        self._database = peewee.SqliteDatabase(
-            str(path), pragmas=PRAGMAS, timeout=BUSY_TIMEOUT_SECONDS, lock_type="IMMEDIATE"
-        )
+        self._database = Connections(str(path), pragmas=PRAGMAS, timeout=BUSY_TIMEOUT_SECONDS, lock_type="IMMEDIATE")
         tables.database.initialize(self._database)
         try:
             self._migrate()
@@ -125,8 +124,8 @@ class Store:
         self._held = lock
 
     def close(self) -> None:
-        """Close the index; other threads must have ended or closed their connections."""
-        self._database.close()
+        """Close the index, for all threads."""
+        self._database.close_all()
         tables.database.initialize(None)
         if self._held is not None:
             self._held.close()

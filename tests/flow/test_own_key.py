@@ -233,7 +233,7 @@ def test_possession_has_to_be_proved(partner: Make) -> None:
     theirs = other.sign(own.shown(other.account).typed_data)
     _refused("INVALID_ARGUMENT", "signature of account", own.set_account, theirs)
     _refused("INVALID_ARGUMENT", "1 to 4096 bytes", own.set_account, b"")
-    _refused("INVALID_ARGUMENT", "1 to 4096 bytes", own.set_account, bytes(4097))
+    _refused("INVALID_ARGUMENT", "at most 4096 bytes", own.set_account, bytes(4097))
     good = own.sign(own.shown(own.account).typed_data)
     for account in ("", "0x12", own.account[2:], "0x" + "0" * 40, own.account.swapcase()):
         own.account = account
