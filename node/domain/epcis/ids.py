@@ -62,8 +62,10 @@ def goods_of(epc: str, base: str) -> Epc:
     """
     if len(epc) > EPC_LENGTH_MAX:
         raise ValueError(f"{shown(epc)}: want at most {EPC_LENGTH_MAX} characters")
-    if epc.startswith(f"{base}:obj:"):
-        return Epc(_goods_id(epc, epc.removeprefix(f"{base}:obj:")), None, None)
+    own = f"{base}:obj:"
+    # Ethereum writes an address with a checksum in the case of its letters, also where a contract is told.
+    if epc[: len(own)].lower() == own:
+        return Epc(_goods_id(epc, epc[len(own) :]), None, None)
     link = _LINK.fullmatch(epc)
     if link:
         return Epc(_goods_id(epc, link[3]), _checked(epc, link[1].zfill(14)), link[2])
