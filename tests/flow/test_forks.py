@@ -85,7 +85,7 @@ def test_a_fork_deeper_than_the_limit_stops_the_node(net: Net, tmp_path: Path, m
         people.settled(node.client, goods_id)
         for _ in range(4):
             maker.boss.call("CreateCirc", goods_id=goods_id, circ_type=1)
-        people.settled(node.client, goods_id)
+            people.settled(node.client, goods_id)
         net.ask("anvil_reorg", 4, [])
         assert "the chain forked more than 2 blocks deep" in str(node.fault())
 
