@@ -58,7 +58,10 @@ def _measure(node: RunningNode, examiner: Person, name: str) -> None:
 
 def main() -> None:
     """Measure and print."""
-    with tempfile.TemporaryDirectory(prefix="vtrace-bench-") as home, running(Path(home) / "data") as node:
+    with (
+        tempfile.TemporaryDirectory(prefix="vtrace-bench-") as home,
+        running(Path(home) / "data", "--rate-factor", "0") as node,
+    ):
         cores = sorted(os.sched_getaffinity(0))
         for task in Path(f"/proc/{node.process.pid}/task").iterdir():
             os.sched_setaffinity(int(task.name), cores[-1:])

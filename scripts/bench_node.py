@@ -35,6 +35,8 @@ SETTLE_SECONDS_MAX = 900
 ANVIL = ("--block-time", "1", "--gas-limit", "3000000000")
 """Blocks of their own time. When it mines at once, Anvil files what comes while it mines the one before as
 waiting, and forgets it."""
+UNLIMITED = ("--rate-factor", "0")
+"""One user stands for all of a node's."""
 MINED_SECONDS_MAX = 120
 FORM = b'{"step":"drying"}'
 
@@ -75,7 +77,7 @@ def on_anvil(home: Path, url: str, rpc: HttpRpc) -> Iterator[RunningNode]:
     fund(rpc, signer.address_of(key))
     key_file.touch(mode=0o600)
     key_file.write_text(key.hex())
-    options = ("--chain", url, "--signer-key", str(key_file), "--confirmations", "1")
+    options = ("--chain", url, "--signer-key", str(key_file), "--confirmations", "1", *UNLIMITED)
     with running(home / "anvil", *options) as node:
         yield node
 
@@ -228,7 +230,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="vtrace-bench-") as temporary:
         home = Path(temporary)
         if not args.no_embedded:
-            with console.status("embedded chain…"), running(home / "embedded") as node:
+            with console.status("embedded chain…"), running(home / "embedded", *UNLIMITED) as node:
                 embedded = measure(Bench(node), min(args.circs, 1_000), args.batches, args.callers, None)
         with console.status("Anvil…"), anvil(*ANVIL) as url:
             rpc = HttpRpc(url)
