@@ -20,6 +20,7 @@ from node.api.files import FilesServicer
 from node.api.http import HttpApi
 from node.api.labels import LabelsServicer
 from node.api.models import Models
+from node.api.observe import Calls
 from node.api.orgs import Orgs
 from node.api.products import ProductsServicer
 from node.api.scans import ScansServicer
@@ -35,7 +36,7 @@ from node.clock import Clock, now_micros
 from node.config import EMBEDDED, Config
 from node.domain.epcis.ids import base_of
 from node.errors import IndexUnavailable, SetupError
-from node.flow import anchor, journal
+from node.flow import anchor, journal, readiness
 from node.flow.accounts import Accounts
 from node.flow.actors import Actors
 from node.flow.anchor import Anchorer
@@ -70,6 +71,7 @@ from node.flow.webhooks import Webhooks
 from node.flow.worker import GATHER_SECONDS, Worker
 from node.models.catalogue import SHIPPED, Catalogue
 from node.opening import chain_of, claim_directory, key_in, open_files, open_store, when_reachable
+from node.operation import Faces, Operating
 from node.page.codes import CodeEndpoint
 from node.page.counting import Visitors
 from node.page.digital_link import DigitalLinkEndpoint
@@ -201,7 +203,7 @@ class Node:
             confirmations=self._config.depth,
             resend=lambda: self._sender.wake(),
         )
-        nudger = Nudger(
+        self._nudger = nudger = Nudger(
             self._store,
             chain,
             self._ledger,
@@ -303,7 +305,8 @@ class Node:
         proxies = self._config.trusted_proxies
         rates = Rates(clock, self._config.rate_factor)
         once = Once(self._store, seal, clock, submitted)
-        door = Door(Callers(tokens, users.user_called), rates, proxies)
+        calls = Calls()
+        door = Door(Callers(tokens, users.user_called), rates, proxies, calls)
         self._journal = Journal(self._store, seal, clock)
         witness = Witness(self._journal, tokens)
         self._workers += (
@@ -317,7 +320,16 @@ class Node:
         server = Server(self._config.grpc, rpcs, self._tls)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:
-            faces = (codes, links, self._http_api, epcis, self._capture_api, rates, proxies, self._tls)
+            self._operating = Operating(
+                *(self._config, self._store, self._ledger, clock),
+                calls=calls,
+                nudger=self._nudger,
+                watches=self._watches,
+                models_run=self._catalogue.has_ready,
+            )
+            self._workers += (self._worker("watchman", self._operating.watchman.step, readiness.IDLE_SECONDS),)
+            operation = self._operating.operation
+            faces = (codes, links, self._http_api, epcis, self._capture_api, rates, operation, proxies, self._tls)
             return server, Site(self._config.http, endpoint, files, trace, *faces)
         except SetupError:
             server.stop(0)
@@ -336,6 +348,7 @@ class Node:
             worker.start()
         self._site.start()
         self._server.start()
+        self._operating.start(Faces(self._server, self._site, self._http_api))
         return Ready(
             grpc=_with_port(self._config.grpc, self._server.port),
             http=_with_port(self._config.http, self._site.port),
@@ -345,6 +358,7 @@ class Node:
 
     def stop(self) -> None:
         """Let calls under way end, stop anchoring between two steps, and close everything."""
+        self._operating.watchman.drain()
         self._watches.stop()
         self._server.stop(GRACE_SECONDS)
         self._site.stop()
@@ -362,6 +376,7 @@ class Node:
         except IndexUnavailable as fault:
             log.warning("the scans of the last seconds are lost: %s", fault)
         self._deliveries.stop(GRACE_SECONDS)
+        self._operating.stop()
         self._opened.close()
 
     def _fail(self, fault: BaseException) -> None:

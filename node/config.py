@@ -73,6 +73,7 @@ class Config:
     tls_client_ca: Path | None = None
     insecure: bool = False
     rate_factor: float = 1.0
+    metrics: str | None = None
 
     @property
     def master_key_source(self) -> KeySource:
@@ -120,6 +121,8 @@ def check(config: Config) -> None:
     """Refuse settings that can't work, each with what is wanted instead."""
     host_and_port("--grpc", config.grpc)
     host_and_port("--http", config.http)
+    if config.metrics is not None:
+        host_and_port("--metrics", config.metrics)
     if config.chain != EMBEDDED and not (_is_http_url(config.chain) or _is_websocket_url(config.chain)):
         raise SetupError(f"--chain {config.chain}: want {EMBEDDED}, or the http(s) or ws(s) URL of a JSON-RPC endpoint")
     if config.confirmations is not None and not 1 <= config.confirmations <= CONFIRMATIONS_MAX:

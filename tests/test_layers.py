@@ -10,12 +10,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 NODE = ROOT / "node"
 
-BASE = {"errors", "clock", "faults"}
+BASE = {"errors", "clock", "faults", "calling", "measures"}
 ROOMS = {"store", "chain", "files", "models"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
     "faults": set(),
+    "calling": set(),
+    "measures": set(),
     "config": {"errors"},
     "tls": {"errors"},
     "domain": {"errors"},
@@ -29,7 +31,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "page": {"flow", "codes", "domain", "chain", "config", "tls", *BASE},
     "unlocking": {"config", "store", *BASE},
     "opening": {"unlocking", "flow", "config", "chain", "files", "store", *BASE},
-    "app": {"opening", "unlocking", "api", "page", "flow", "domain", "config", "tls", *ROOMS, *BASE},
+    "telemetry": BASE,
+    "operation": {"telemetry", "api", "page", "flow", "config", "store", *BASE},
+    "app": {
+        "operation",
+        "telemetry",
+        "opening",
+        "unlocking",
+        "api",
+        "page",
+        "flow",
+        "domain",
+        "config",
+        "tls",
+        *ROOMS,
+        *BASE,
+    },
     "cli": {
         *("app", "opening", "unlocking", "api", "models", "codes", "flow", "domain", "chain", "files", "config"),
         *BASE,
@@ -56,6 +73,8 @@ ONLY_IN: dict[str, set[str]] = {
     "google": {"api"},
     "grpc": {"api", "models"},
     "starlette": {"page"},
+    "prometheus_client": {"telemetry"},
+    "opentelemetry": {"telemetry"},
     "uvicorn": {"page"},
     "h11": {"page"},
     "jinja2": {"page"},
@@ -78,7 +97,7 @@ ONLY_IN: dict[str, set[str]] = {
 }
 """outside library → the rooms that may see it."""
 
-STANDARD_ONLY = {"domain", "errors", "clock", "faults", "config", "tls"}
+STANDARD_ONLY = {"domain", "errors", "clock", "faults", "calling", "measures", "config", "tls"}
 
 
 def _modules() -> list[Path]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from node import calling
 from node.api import fields
 from node.api.auth import Session
 from node.api.call import Call, Origin, address_in, key_in
 from node.api.certificate import Callers
+from node.api.observe import Calls
 from node.api.outgoing import Outgoing, Page
 from node.api.services import SERVICES, message_class
 from node.api.streams import Incoming
@@ -39,7 +41,7 @@ class Asked:
     ``read`` gives the request, or an iterator of a stream's messages, and raises VTraceError for what is none.
     ``metadata`` has lower-case names, and bytes for names that end in -bin. ``is_there`` tells whether the caller
     still waits for the answer. ``peer`` is who the connection comes from, as ``client_address`` takes it;
-    ``certificate`` the client's, DER or PEM, if TLS has verified one.
+    ``certificate`` the client's, DER or PEM, if TLS has verified one. ``request_id`` is that of request_id.of.
     """
 
     read: Callable[[], Any]
@@ -47,15 +49,17 @@ class Asked:
     is_there: Callable[[], bool]
     peer: str
     certificate: bytes | None = None
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What every call passes first: who calls, how often, and behind how many proxies."""
+    """What every call passes first: who calls, how often, and behind how many proxies; and where calls are counted."""
 
     callers: Callers
     rates: Rates
     trusted_proxies: int = 0
+    calls: Calls = field(default_factory=Calls)
 
     def enter(self, peer: str, metadata: Iterable[tuple[str, str | bytes]], access: Access) -> Seen:
         """What is known of a call that comes in; TooOften if its address has called too often."""
@@ -83,6 +87,7 @@ class Door:
         """
         session = self.callers.session(_authorization(metadata), certificate)
         seen.who = session.user.username
+        calling.is_of(seen.who)
         self.rates.from_user(access.rate, session.user.id)
         hold_role(access, session.user, name)
         point("authenticated")
@@ -110,6 +115,7 @@ class Rpc:
         self._door = door
         self._once = once
         self._witness = witness
+        self._counted = door.calls.counted(self.name)
         # The servicer of an rpc that makes something asks for the Call, and makes it once.
         wanted = inspect.signature(self._work).parameters
         self.makes_something = "call" in wanted
@@ -121,6 +127,17 @@ class Rpc:
 
         VTraceError is all that it raises.
         """
+        calls = self._door.calls
+        begun = calls.begin(self.name, asked.request_id, asked.metadata)
+        try:
+            answered = self._witnessed(asked)
+        except VTraceError as fault:
+            calls.end(begun, self._counted, fault)
+            raise
+        calls.end(begun, self._counted, None)
+        return answered
+
+    def _witnessed(self, asked: Asked) -> Any:
         seen = self._door.enter(asked.peer, asked.metadata, self.access)
         try:
             answered = guarded(self.name, self._failed, lambda: self._answer(asked, seen))

@@ -14,6 +14,7 @@ from concurrent import futures
 from typing import Any
 
 from node import __version__
+from node.api import request_id
 from node.api.call import key_in
 from node.api.dispatch import Door, guarded
 from node.api.epcis_problem import Answer, of_error, of_faults, problem
@@ -78,6 +79,7 @@ class CaptureApi:
         self._places = threading.BoundedSemaphore(REQUESTS_MAX)
         self._threads = futures.ThreadPoolExecutor(THREADS, thread_name_prefix="epcis-capture")
         self._running: set[futures.Future[Answer]] = set()
+        self._counted = door.calls.counted(NAME)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request."""
@@ -131,7 +133,18 @@ class CaptureApi:
         return await self._worked(request, lambda seen: self._shown(request, capture_id, *asked, seen))
 
     async def _worked(self, request: Request, work: Callable[[Seen], Answer]) -> Answer:
-        seen = self._door.enter(request.peer, request.metadata(), ROW)
+        metadata, calls = request.metadata(), self._door.calls
+        seen = self._door.enter(request.peer, metadata, ROW)
+
+        def counted() -> Answer:
+            begun = calls.begin(NAME, request_id.of(metadata), metadata)
+            try:
+                answered = witnessed()
+            except VTraceError as fault:
+                calls.end(begun, self._counted, fault)
+                raise
+            calls.end(begun, self._counted, None)
+            return answered
 
         def witnessed() -> Answer:
             try:
@@ -142,7 +155,7 @@ class CaptureApi:
                 self._witness.refused(NAME, seen, fault)
                 raise
 
-        begun = self._threads.submit(witnessed)
+        begun = self._threads.submit(counted)
         self._running.add(begun)
         begun.add_done_callback(self._running.discard)
         try:

@@ -20,6 +20,7 @@ from grpc_status import rpc_status
 from node.api.others import NON_BLOCKING
 from node.api.status import to_status
 from node.errors import Reason, Status, VTraceError
+from node.measures import SECONDS, Histogram
 
 WORKING_MAX = 32
 WAITING_MAX = 32
@@ -69,7 +70,7 @@ class Watched:
 
 
 class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
-    """Stands around the handlers of all services."""
+    """Stands around the handlers of all services. ``waits`` counts calls by how long they queued for work."""
 
     def __init__(self, message_seconds: float = MESSAGE_SECONDS_MAX) -> None:
         self._waiting = Watched(message_seconds, WAITING_MAX)
@@ -79,6 +80,7 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
         self._uploads = threading.BoundedSemaphore(UPLOADS_MAX)
         self._watches = threading.BoundedSemaphore(WATCHES_MAX)
         self._guarded: dict[str, Any] = {}
+        self.waits = Histogram(SECONDS)
         self._ended = threading.Event()
         self._reaper = threading.Thread(target=self._reap, name="late-calls", daemon=True)
         self._reaper.start()
@@ -112,7 +114,9 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
     def _unary(self, work: Callable[..., Any]) -> Callable[..., Any]:
         def answer(messages: Iterator[Any], context: grpc.ServicerContext) -> Any:
             message = self._message(messages, context)
+            began = time.perf_counter()
             with self._calls(context), self._working:
+                self.waits.observe(time.perf_counter() - began)
                 if not context.is_active():  # its deadline passed while it stood in the queue
                     context.abort(grpc.StatusCode.CANCELLED, "")
                 return work(message, context)

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from concurrent import futures
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from node.api import http_upload, protojson, sse, transcode
+from node.api import http_upload, protojson, request_id, sse, transcode
 from node.api.dispatch import Asked, Rpc
 from node.api.http_request import BODY_BYTES_MAX, Receive, Refused, Request, Scope
 from node.api.outgoing import CURSOR, Outgoing
 from node.api.status import to_status
 from node.errors import Reason, Status, VTraceError, invalid, shown
+from node.measures import SECONDS, Histogram
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 ANSWER_SECONDS_MAX = 60
@@ -80,12 +82,13 @@ class Stream:
 
 
 class HttpApi:
-    """The ASGI application. ``document`` is what /openapi.json says."""
+    """The ASGI application. ``document`` is what /openapi.json says, ``waits`` how long calls waited for a thread."""
 
     def __init__(self, rpcs: Sequence[Rpc], document: bytes) -> None:
         self._rpcs = {rpc.method.full_name: rpc for rpc in rpcs}
         self._routes = transcode.Routes(rpc.method for rpc in rpcs)
         self._document = document
+        self.waits = Histogram(SECONDS)
         self._places = threading.BoundedSemaphore(REQUESTS_MAX)
         self._threads = futures.ThreadPoolExecutor(THREADS, thread_name_prefix="http-rpc")
         # They may last for an hour, so they have threads of their own.
@@ -171,7 +174,7 @@ class HttpApi:
     async def _worked(
         self, rpc: Rpc, work: Callable[[], Any], seconds: float | None, threads: futures.Executor | None = None
     ) -> Any:
-        working = (threads or self._threads).submit(work)
+        working = (threads or self._threads).submit(self._begun, work, time.perf_counter())
         self._running.add(working)
         working.add_done_callback(self._running.discard)
         try:
@@ -183,6 +186,10 @@ class HttpApi:
                 raise
             late = f"{rpc.name}: no answer within {seconds} s; it may still be done: ask again with its Idempotency-Key"
             raise VTraceError(Reason.SERVICE_OFFLINE, late, status=Status.DEADLINE_EXCEEDED) from None
+
+    def _begun(self, work: Callable[[], T], asked_at: float) -> T:
+        self.waits.observe(time.perf_counter() - asked_at)
+        return work()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._threads.submit(work))
@@ -210,7 +217,7 @@ async def _whole(rpc: Rpc, route: transcode.Route, segments: list[str], request:
             setattr(message, CURSOR, last_id)  # who comes again has the first address, with the first cursor
         return message
 
-    return Asked(read, request.metadata(), request.is_there, request.peer, request.certificate)
+    return _asked(read, request)
 
 
 def _streamed(rpc: Rpc, request: Request) -> Asked:
@@ -228,7 +235,13 @@ def _streamed(rpc: Rpc, request: Request) -> Asked:
 
     if kind != http_upload.JSON and rpc.request_class is not wire.UploadRequest:
         _hold_json(request)
-    return Asked(read, request.metadata(), request.is_there, request.peer, request.certificate)
+    return _asked(read, request)
+
+
+def _asked(read: Callable[[], Any], request: Request) -> Asked:
+    metadata = request.metadata()
+    known = request_id.of(metadata)
+    return Asked(read, metadata, request.is_there, request.peer, request.certificate, known)
 
 
 def _hold_plain(request: Request) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
+from node.api import request_id
 from node.api.dispatch import Asked, Rpc
 from node.api.guard import THREADS, Guard
 from node.api.others import Strict, keep_metadata_out_of_logs
@@ -55,6 +56,7 @@ class Server:
         keep_metadata_out_of_logs()
         self._certified = tls is not None and tls.client_ca is not None
         self._guard = Guard()
+        self.waits = self._guard.waits
         self._threads = Threads(THREADS, "rpc")
         self._server = grpc.server(
             self._threads,
@@ -67,6 +69,7 @@ class Server:
             handlers = {rpc.name: self._handler(rpc) for rpc in rpcs if rpc.method.containing_service is service}
             generic = grpc.method_handlers_generic_handler(service.full_name, handlers)
             self._server.add_generic_rpc_handlers((generic,))
+        self._shown: dict[str, bool] = {}
         # Its other way to watch goes past the guard.
         self._health = health.HealthServicer(experimental_non_blocking=False)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -83,19 +86,22 @@ class Server:
     def start(self) -> None:
         """Answer calls from now on."""
         self._server.start()
-        self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     def stop(self, grace_seconds: float) -> None:
         """Take no more calls, let those under way end within the grace, and return when all is quiet."""
-        self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self.show(dict.fromkeys(self._shown, False))
         self._server.stop(grace_seconds).wait(grace_seconds + 1)
         self._threads.shutdown()
         self._pusher.stop()
         self._guard.close()
 
-    def _set_health(self, status: int) -> None:
-        for name in ("", *(service.full_name for service in SERVICES)):
-            self._health.set(name, status)
+    def show(self, serving: Mapping[str, bool]) -> None:
+        """What the health service says of each service from now on, by name; of the whole server by an empty one."""
+        states = health_pb2.HealthCheckResponse
+        for name, serves in serving.items():
+            if self._shown.get(name) is not serves:
+                self._shown[name] = serves
+                self._health.set(name, states.SERVING if serves else states.NOT_SERVING)
 
     def _handler(self, rpc: Rpc) -> Any:
         """One rpc as gRPC calls it: what Rpc refuses ends the call with its status."""
@@ -109,18 +115,23 @@ class Server:
                 raise invalid("request", f"{len(message)} bytes", wanted) from None
 
         def handle(request: Any, context: grpc.ServicerContext) -> Any:
+            metadata = tuple(context.invocation_metadata())
             asked = Asked(
                 read=lambda: map(parsed, request) if streams else parsed(request),
-                metadata=tuple(context.invocation_metadata()),
+                metadata=metadata,
                 is_there=context.is_active,
                 peer=context.peer(),
                 certificate=_certificate(context) if self._certified else None,
+                request_id=request_id.of(metadata),
             )
+            told = ((request_id.NAME, asked.request_id),)
+            context.set_trailing_metadata(told)
             try:
                 return rpc.answer(asked)
             except VTraceError as fault:
                 refusal = fault
-            context.abort_with_status(rpc_status.to_status(to_status(refusal)))
+            status = rpc_status.to_status(to_status(refusal))
+            context.abort_with_status(status._replace(trailing_metadata=(*status.trailing_metadata, *told)))
             raise AssertionError("abort returned")
 
         def stream(request: Any, context: grpc.ServicerContext, send: Callable[[Any], None]) -> None:

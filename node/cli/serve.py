@@ -131,6 +131,11 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     show_default=True,
     help="Multiplies how often a user or an address may call; 0: no limits.",
 )
+@option(
+    "--metrics",
+    help="HOST:PORT of its own for /metrics, in the clear, for the operator's network alone. Default: /metrics is on "
+    "--http, for callers on this machine.",
+)
 def serve(
     data_dir: Path,
     grpc: str,
@@ -159,6 +164,7 @@ def serve(
     tls_client_ca: Path | None,
     insecure: bool,
     rate_factor: float,
+    metrics: str | None,
 ) -> None:
     """Run a node until SIGTERM or SIGINT.
 
@@ -195,6 +201,7 @@ def serve(
         tls_client_ca=tls_client_ca,
         insecure=insecure,
         rate_factor=rate_factor,
+        metrics=metrics,
     )
     _allow_open_files()
     stopping = threading.Event()

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from node import calling
 from node.clock import Clock
 from node.domain import gs1, limits
 from node.domain.access import hold_own_org
@@ -100,8 +101,9 @@ class Products:
         limits.goods_sum("sum", total)
         with self._store.write():
             caller, ids, form = self._new_goods(caller, serial_id, total)
-            self._recorder.enrol(caller, CircType.PRODUCE, ids, "", form, is_first=True, own=own)
+            made = self._recorder.enrol(caller, CircType.PRODUCE, ids, "", form, is_first=True, own=own)
         self._submitted()
+        calling.has_recorded(each.trans_id for each in made)
         return ids
 
     def planned_goods(self, caller: User, serial_id: int, total: int, salt: bytes) -> Circ:

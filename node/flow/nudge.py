@@ -12,6 +12,7 @@ from node.chain.rpc import Chain
 from node.domain.records import UNMINED, OutboxTx, TxState
 from node.flow.bump import Bumper
 from node.flow.ledger import Ledger
+from node.flow.readiness import HEIGHT
 from node.store import outbox, progress
 from node.store.db import Store
 
@@ -37,7 +38,10 @@ class _Oldest:
 
 
 class Nudger:
-    """Looks after lanes that stand still. ``step`` is one look; ``resend`` wakes the sender."""
+    """Looks after lanes that stand still. ``step`` is one look; ``resend`` wakes the sender.
+
+    ``spent`` sums up, lane by lane, the wei by which its balance fell from one look to the next.
+    """
 
     def __init__(
         self,
@@ -60,6 +64,8 @@ class Nudger:
         self._oldest: dict[str, _Oldest] = {}
         self._told: frozenset[str] = frozenset()
         self._looked: float | None = None
+        self._balances: dict[str, int] = {}
+        self.spent: dict[str, int] = {}
 
     def step(self) -> bool:
         """Look at every lane that waits for a block."""
@@ -88,6 +94,11 @@ class Nudger:
         self._ledger.lanes.low = self._told = low
         with self._store.write():
             progress.seen(nonces, balances)
+            progress.note(self._ledger.clock(), **{HEIGHT: str(look.head.number)})
+        for lane, balance in balances.items():
+            fell = max(0, self._balances.get(lane, balance) - balance)
+            self.spent[lane] = self.spent.get(lane, 0) + fell
+        self._balances = balances
         self._looked = time.monotonic()
         return look.head.number
 

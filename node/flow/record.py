@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from node import calling
 from node.chain import contract
 from node.chain.gas import circulate_gas
 from node.clock import Clock
@@ -59,6 +60,7 @@ class Recorder:
         order = Order(caller, circ_type, goods_ids, to, form, own, private=private)
         recorded = self._store.together(lambda: self._enrol(order), of_all=self._plain.record, given=order)
         self._submitted()
+        calling.has_recorded(each.trans_id for each in recorded)
         return recorded
 
     def enrol(

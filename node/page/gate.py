@@ -11,7 +11,7 @@ from node.errors import VTraceError
 from node.flow.rates import Rates
 
 HEAD_BYTES_MAX = 64 * 1024
-FREE = ("/api/", "/epcis/capture", "/static/", "/docs", "/openapi.json")
+FREE = ("/api/", "/epcis/capture", "/static/", "/docs", "/openapi.json", "/healthz", "/readyz")
 """What is not counted here: rpcs and captures count themselves, the rest is the same for everybody and costs little."""
 
 

@@ -22,6 +22,8 @@ from node.page.digital_link import METHODS, DigitalLinkEndpoint
 from node.page.events import EventsEndpoint
 from node.page.files import FileEndpoint
 from node.page.gate import HEAD_BYTES_MAX, Gate
+from node.page.observed import Observed
+from node.page.operation import Operation
 from node.page.protocol import GuardedProtocol
 from node.page.rpc import RpcEndpoint
 from node.page.trace import TraceEndpoint
@@ -38,7 +40,7 @@ class Site:
     """Serves HTTP on one address, in the clear without ``tls``.
 
     ``rpc`` shows the chain at /rpc, if the node has its own; ``api`` is the protocol, ``epcis`` tells events and
-    ``capture`` takes them.
+    ``capture`` takes them; ``operation`` has what operators' tools ask.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Site:
         epcis: EventsEndpoint,
         capture: ASGIApp,
         rates: Rates,
+        operation: Operation,
         trusted_proxies: int = 0,
         tls: TlsFiles | None = None,
     ) -> None:
@@ -86,14 +89,16 @@ class Site:
             Route("/epcis/capture", capture),
             Route("/epcis/capture/{capture_id}", capture),
             *docs.routes(),
+            *operation.site_routes(),
         ]
         if rpc is not None:
             routes.append(Route(RPC_PATH, rpc.answer, methods=["POST", "OPTIONS"]))
         application = Starlette(routes=routes)
         # It would send readers to http:// and whatever host they named, behind a TLS proxy too.
         application.router.redirect_slashes = False
+        self.observed = Observed(Gate(application, rates, trusted_proxies))
         config = uvicorn.Config(
-            Gate(application, rates, trusted_proxies),
+            self.observed,
             http=type("Protocol", (GuardedProtocol,), {"connections_open": connections}),
             h11_max_incomplete_event_size=HEAD_BYTES_MAX,
             log_config=None,

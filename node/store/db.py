@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import IO, Any, TypeVar
 import peewee
 from playhouse.migrations import Runner
 
+from node import calling
 from node.errors import IndexUnavailable, SetupError
+from node.measures import SECONDS, Histogram
 from node.store import tables
 from node.store.connections import Connections
 from node.store.group import Group, OfAll, Share
@@ -38,7 +41,8 @@ log = logging.getLogger(__name__)
 class Store:
     """One open index. Reads run anywhere; writes run one at a time inside ``write()``, or ``together``.
 
-    A process has one index open at a time, since the tables are bound to it.
+    A process has one index open at a time, since the tables are bound to it. ``commits`` counts what was done
+    ``together`` by how long its callers waited for it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,6 +52,8 @@ class Store:
         self._held: IO[str] | None = None
         self._write_lock = threading.RLock()
         self._group = Group(self._write_lock, self._write_all)
+        self.group_sizes, self.write_waits = self._group.sizes, self._group.waits
+        self.commits = Histogram(SECONDS)
         self._database = Connections(str(path), pragmas=PRAGMAS, timeout=BUSY_TIMEOUT_SECONDS, lock_type="IMMEDIATE")
         tables.database.initialize(self._database)
         try:
@@ -71,8 +77,10 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[None]:
         """One database transaction: all that is written inside becomes durable together, or nothing does."""
+        began = time.time_ns()
         with self._write_lock, _available(), self._database.atomic():
             yield
+        calling.has_committed(began, time.time_ns())
 
     def together(self, work: Callable[[], T], of_all: OfAll | None = None, given: Any = None) -> T:
         """Do ``work`` as inside ``write()``, in one transaction with the work of other threads that wait as well.
@@ -84,12 +92,17 @@ class Store:
         if self._database.in_transaction():
             with self.write():
                 return work()
-        return self._group.do(work, of_all, given)
+        began = time.time_ns()
+        result = self._group.do(work, of_all, given)
+        ended = time.time_ns()
+        self.commits.observe((ended - began) / 1e9)
+        calling.has_committed(began, ended)
+        return result
 
     def _write_all(self, shares: Sequence[Share]) -> None:
-        with _available(), self._database.atomic():
+        with calling.instead(None), _available(), self._database.atomic():
             for share in self._left(shares):
-                with _savepoint() as faults:
+                with _savepoint() as faults, calling.instead(share.calling):
                     share.result = share.work()
                 share.fault = next(iter(faults), None)
 

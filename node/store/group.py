@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from node import calling
 from node.errors import IndexUnavailable
+from node.measures import SECONDS, Histogram
 
 GROUP_MAX = 100
 """How much is done in one transaction; the rest waits for the next."""
@@ -21,6 +23,8 @@ GATHER_SECONDS_EACH = 0.00025
 GATHER_SECONDS_MAX = 0.01
 WAIT_SECONDS_MAX = 60
 """How long work waits to be begun."""
+SIZES = (1, 2, 4, 8, 16, 32, 64)
+"""Upper bounds of how much is done in one transaction, beside GROUP_MAX."""
 
 T = TypeVar("T")
 
@@ -40,15 +44,17 @@ OfAll = Callable[[Sequence[Any]], Sequence[Any]]
 class Share:
     """One thread's part of a group: what is to be done, and what came of it.
 
-    Shares with the same ``of_all`` may be done by it, which is told each one's ``given``.
+    Shares with the same ``of_all`` may be done by it, which is told each one's ``given``. ``calling`` is the call that
+    it belongs to.
     """
 
-    __slots__ = ("fault", "given", "is_done", "of_all", "result", "turn", "work")
+    __slots__ = ("calling", "fault", "given", "is_done", "of_all", "result", "turn", "work")
 
     def __init__(self, work: Callable[[], Any], of_all: OfAll | None = None, given: Any = None) -> None:
         self.work = work
         self.of_all = of_all
         self.given = given
+        self.calling = calling.current()
         self.result: Any = None
         self.fault: BaseException | None = None
         self.is_done = False
@@ -59,7 +65,8 @@ class Share:
 class Group:
     """``do_all`` does a group's work in one transaction, held against other writers by the lock ``writing``.
 
-    It gives every share its result or its own fault; what it raises is the fault of all.
+    It gives every share its result or its own fault; what it raises is the fault of all. ``sizes`` counts groups by how
+    much each did, ``waits`` how long leaders waited for ``writing``.
     """
 
     def __init__(self, writing: Lock, do_all: Callable[[Sequence[Share]], None]) -> None:
@@ -69,6 +76,8 @@ class Group:
         self._waiting: list[Share] = []  # the first leads, or is about to
         self._is_led = False
         self._last_size = 1
+        self.sizes = Histogram((*SIZES, GROUP_MAX))
+        self.waits = Histogram(SECONDS)
 
     def do(self, work: Callable[[], T], of_all: OfAll | None = None, given: Any = None) -> T:
         """Have ``work`` done, on whichever thread leads, and answer its result once it is committed.
@@ -101,11 +110,14 @@ class Group:
     def _lead(self) -> None:
         if self._last_size > 1:
             time.sleep(min(self._last_size * GATHER_SECONDS_EACH, GATHER_SECONDS_MAX))
+        began = time.perf_counter()
         is_free = self._writing.acquire(timeout=WAIT_SECONDS_MAX)
+        self.waits.observe(time.perf_counter() - began)
         with self._lock:
             taken = self._waiting[:GROUP_MAX]
             del self._waiting[:GROUP_MAX]
         self._last_size = len(taken)
+        self.sizes.observe(self._last_size)
         try:
             if not is_free:
                 raise _busy()

@@ -1,0 +1,82 @@
+"""The call that this thread is answering, so that what is logged or measured deep inside can be told apart.
+
+A thread that does the work of several calls at once, as a group commit's leader does, is nobody's meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from itertools import islice
+
+TRANS_IDS_MAX = 10
+"""How many trans_ids of one call are kept; a batch may have many."""
+
+
+@dataclass(slots=True)
+class Calling:
+    """One call: its rpc, the request's id, and what became known so far. ``user`` is a username, never a person's data.
+
+    ``began`` and the two of ``commit``, the last one, are nanoseconds since 1970; ``started`` is perf_counter's;
+    ``trace_parent`` is W3C's header as it came, unchecked.
+    """
+
+    rpc: str
+    request_id: str
+    began: int
+    started: float
+    trace_parent: str = ""
+    user: str = ""
+    trans_ids: tuple[str, ...] = ()
+    commit: tuple[int, int] | None = None
+
+
+_current: ContextVar[Calling | None] = ContextVar("calling", default=None)
+
+
+def current() -> Calling | None:
+    """The call of this thread, if it is answering one."""
+    return _current.get()
+
+
+def begin(calling: Calling) -> None:
+    """This thread answers a call, until ``end``."""
+    _current.set(calling)
+
+
+def end() -> None:
+    """This thread answers no call any more."""
+    _current.set(None)
+
+
+def is_of(username: str) -> None:
+    """The user who calls is known."""
+    calling = _current.get()
+    if calling is not None:
+        calling.user = username
+
+
+def has_recorded(trans_ids: Iterable[str]) -> None:
+    """What the call has recorded; the first few are kept."""
+    calling = _current.get()
+    if calling is not None:
+        calling.trans_ids = tuple(islice(trans_ids, TRANS_IDS_MAX))
+
+
+def has_committed(began: int, ended: int) -> None:
+    """The index has taken what the call wrote, in that time (nanoseconds since 1970)."""
+    calling = _current.get()
+    if calling is not None:
+        calling.commit = began, ended
+
+
+@contextmanager
+def instead(calling: Calling | None) -> Iterator[None]:
+    """What this thread does in the block, it does for another call; None: for several, or for none."""
+    token = _current.set(calling)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -1,0 +1,130 @@
+"""What operators' tools see of a running node, put together: figures, health, readiness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from node.api.http import HttpApi
+from node.api.observe import Calls
+from node.api.server import Server
+from node.api.services import SERVICES
+from node.clock import Clock
+from node.config import Config
+from node.flow.figures import fees_figure, index_figures
+from node.flow.ledger import Ledger
+from node.flow.nudge import Nudger
+from node.flow.readiness import Readiness, Watchman
+from node.flow.watch import Watches
+from node.measures import HISTOGRAM, Figure, Histogram, gauge
+from node.page.operation import Operation, OperationSite
+from node.page.site import Site
+from node.store.db import Store
+from node.telemetry.exposition import Exposition
+from node.telemetry.process import process_figures
+from node.telemetry.siblings import Siblings
+
+MODELS = "vtrace.v1.Models"
+"""What the health service calls recognition, which is a part of VTraceInterface and has a runtime of its own."""
+FIGURES = "figures"
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """What answers callers."""
+
+    server: Server
+    site: Site
+    http_api: HttpApi
+
+
+class Operating:
+    """One process's part. ``worker`` is its number among ``several`` of one data directory on this machine.
+
+    ``operation`` goes to the site; ``watch`` then begins once there are ``faces``.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        ledger: Ledger,
+        clock: Clock,
+        *,
+        calls: Calls,
+        nudger: Nudger,
+        watches: Watches,
+        models_run: Callable[[], bool],
+        worker: str = "1",
+        several: bool = False,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._backlog_max = config.backlog_max
+        self._calls = calls
+        self._nudger = nudger
+        self._watches = watches
+        self._models_run = models_run
+        self._faces: Faces | None = None
+        self.watchman = Watchman(store, ledger, clock, self._tell)
+        with ExitStack() as opened:
+            self._siblings = Siblings(config.data_dir / FIGURES, worker, self._own) if several else None
+            if self._siblings is not None:
+                opened.callback(self._siblings.stop)
+            others = self._siblings.others if self._siblings is not None else dict
+            exposition = Exposition(worker, self._own, self._shared, others)
+            is_alone = config.metrics is not None or config.trusted_proxies > 0
+            self.operation = Operation(exposition.text, self.watchman.now, is_alone=is_alone)
+            self._site = None
+            if config.metrics is not None:
+                self._site = OperationSite(config.metrics, self.operation, shared=several)
+                opened.callback(self._site.stop)
+            self._opened = opened.pop_all()
+
+    @property
+    def metrics_port(self) -> int | None:
+        """Where figures are, if they have an address of their own."""
+        return None if self._site is None else self._site.port
+
+    def start(self, faces: Faces) -> None:
+        """Look for the first time, and tell from now on."""
+        self._faces = faces
+        self.watchman.step()
+        for each in (self._siblings, self._site):
+            if each is not None:
+                each.start()
+
+    def stop(self) -> None:
+        """Tell nobody any more."""
+        self._opened.close()
+
+    def _tell(self, found: Readiness) -> None:
+        if self._faces is not None:
+            serving = dict.fromkeys(("", *(service.full_name for service in SERVICES)), found.is_serving)
+            self._faces.server.show({**serving, MODELS: found.is_serving and self._models_run()})
+
+    def _shared(self) -> Sequence[Figure]:
+        return index_figures(self._store, self._clock, self._backlog_max)
+
+    def _own(self) -> Sequence[Figure]:
+        found = self.watchman.now()
+        figures = [
+            *self._calls.figures(),
+            _spread("vtrace_group_commit_size", "Pieces of work in one commit of the index.", self._store.group_sizes),
+            _spread("vtrace_commit_seconds", "How long callers waited for a commit.", self._store.commits),
+            fees_figure(self._nudger.spent),
+            gauge("vtrace_watches", "Open streams of changes.", self._watches.total),
+            gauge("vtrace_ready", "Whether the process can do all its work.", found.is_ready),
+            *process_figures(),
+        ]
+        waits = {"index": self._store.write_waits}
+        if self._faces is not None:
+            figures += self._faces.site.observed.figures()
+            waits |= {"rpc": self._faces.server.waits, "http": self._faces.http_api.waits}
+        values = tuple(({"pool": pool}, each.now()) for pool, each in waits.items())
+        return [*figures, Figure("vtrace_pool_wait_seconds", "Waits for a place to work.", HISTOGRAM, values)]
+
+
+def _spread(name: str, help_: str, measured: Histogram) -> Figure:
+    return Figure(name, help_, HISTOGRAM, (({}, measured.now()),))
