@@ -346,9 +346,9 @@ class Node:
         self._catalogue.start()
         for worker in self._workers:
             worker.start()
+        self._operating.start(Faces(self._server, self._site, self._http_api))
         self._site.start()
         self._server.start()
-        self._operating.start(Faces(self._server, self._site, self._http_api))
         return Ready(
             grpc=_with_port(self._config.grpc, self._server.port),
             http=_with_port(self._config.http, self._site.port),

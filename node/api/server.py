@@ -84,7 +84,9 @@ class Server:
             raise SetupError(f"--grpc {address}: can't listen there; is another node running?") from fault
 
     def start(self) -> None:
-        """Answer calls from now on."""
+        """Answer calls from now on. What nobody has said anything else of is said to serve."""
+        services = ("", *(service.full_name for service in SERVICES))
+        self.show({name: True for name in services if name not in self._shown})
         self._server.start()
 
     def stop(self, grace_seconds: float) -> None:
