@@ -41,16 +41,6 @@ def current() -> Calling | None:
     return _current.get()
 
 
-def begin(calling: Calling) -> None:
-    """This thread answers a call, until ``end``."""
-    _current.set(calling)
-
-
-def end() -> None:
-    """This thread answers no call any more."""
-    _current.set(None)
-
-
 def is_of(username: str) -> None:
     """The user who calls is known."""
     calling = _current.get()
@@ -74,7 +64,7 @@ def has_committed(began: int, ended: int) -> None:
 
 @contextmanager
 def instead(calling: Calling | None) -> Iterator[None]:
-    """What this thread does in the block, it does for another call; None: for several, or for none."""
+    """What this thread does in the block, it does for that call; None: for several, or for none."""
     token = _current.set(calling)
     try:
         yield

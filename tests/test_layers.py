@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 NODE = ROOT / "node"
 
-BASE = {"errors", "clock", "faults", "calling", "measures"}
+BASE = {"errors", "clock", "faults", "request_id", "calling", "measures"}
 ROOMS = {"store", "chain", "files", "models"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "faults": set(),
     "calling": set(),
     "measures": set(),
+    "request_id": set(),
     "config": {"errors"},
     "tls": {"errors"},
     "domain": {"errors"},
@@ -97,7 +98,7 @@ ONLY_IN: dict[str, set[str]] = {
 }
 """outside library → the rooms that may see it."""
 
-STANDARD_ONLY = {"domain", "errors", "clock", "faults", "calling", "measures", "config", "tls"}
+STANDARD_ONLY = {"domain", "errors", "clock", "faults", "request_id", "calling", "measures", "config", "tls"}
 
 
 def _modules() -> list[Path]:

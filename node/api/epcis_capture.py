@@ -14,7 +14,6 @@ from concurrent import futures
 from typing import Any
 
 from node import __version__
-from node.api import request_id
 from node.api.call import key_in
 from node.api.dispatch import Door, guarded
 from node.api.epcis_problem import Answer, of_error, of_faults, problem
@@ -34,6 +33,7 @@ from node.errors import Reason, Status, VTraceError, invalid, shown
 from node.faults import point
 from node.flow.capture import Captures, Job
 from node.flow.rates import TooOften
+from node.request_id import HEADER, working_for
 
 PATH = "/epcis/capture"
 NAME = "capture"
@@ -87,7 +87,7 @@ class CaptureApi:
         answer = await self._within_bounds(request)
         is_problem = answer.status >= 400
         body = b"" if answer.body is None else _json(answer.body)
-        headers = [*_HEADERS, *answer.headers]
+        headers = [*_HEADERS, (HEADER.encode(), request.id.encode()), *answer.headers]
         if answer.status != 204:
             kind = b"application/problem+json" if is_problem else b"application/json"
             headers += [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
@@ -134,17 +134,11 @@ class CaptureApi:
 
     async def _worked(self, request: Request, work: Callable[[Seen], Answer]) -> Answer:
         metadata, calls = request.metadata(), self._door.calls
-        seen = self._door.enter(request.peer, metadata, ROW)
+        seen = self._door.enter(request.peer, metadata, ROW, request.id)
 
         def counted() -> Answer:
-            begun = calls.begin(NAME, request_id.of(metadata), metadata)
-            try:
-                answered = witnessed()
-            except VTraceError as fault:
-                calls.end(begun, self._counted, fault)
-                raise
-            calls.end(begun, self._counted, None)
-            return answered
+            with calls.of(NAME, self._counted, request.id, metadata):
+                return witnessed()
 
         def witnessed() -> Answer:
             try:

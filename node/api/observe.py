@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from node import calling
 from node.calling import Calling
 from node.errors import VTraceError
 from node.measures import COUNTER, HISTOGRAM, SECONDS, Figure, Histogram
+from node.request_id import working_for
 
 OK = "OK"
+FAILED = "INTERNAL"
 TRACE_PARENT = "traceparent"
 
 Told = Callable[[Calling, str, float], None]
@@ -50,20 +53,26 @@ class Calls:
         """Where the calls of an rpc are counted. Names are the protocol's, so there are not many."""
         return self.rpcs.setdefault(rpc, Counted())
 
-    def begin(self, rpc: str, request_id: str, metadata: Iterable[tuple[str, str | bytes]]) -> Calling:
-        """A call begins, on this thread."""
+    @contextmanager
+    def of(
+        self, rpc: str, counted: Counted, request_id: str, metadata: Iterable[tuple[str, str | bytes]]
+    ) -> Iterator[None]:
+        """For the length of a block this thread answers a call; what the block raises is how the call ended."""
         parent = next((value for name, value in metadata if name == TRACE_PARENT), "") if self.told else ""
         begun = Calling(rpc, request_id, time.time_ns(), time.perf_counter(), parent if isinstance(parent, str) else "")
-        calling.begin(begun)
-        return begun
-
-    def end(self, begun: Calling, counted: Counted, fault: VTraceError | None) -> None:
-        """It has been answered, or refused with ``fault``."""
-        status, seconds = OK if fault is None else fault.status.value, time.perf_counter() - begun.started
-        counted.add(status, seconds)
-        for told in self.told:
-            told(begun, status, seconds)
-        calling.end()
+        status = FAILED
+        with working_for(request_id), calling.instead(begun):
+            try:
+                yield
+                status = OK
+            except VTraceError as fault:
+                status = fault.status.value
+                raise
+            finally:
+                seconds = time.perf_counter() - begun.started
+                counted.add(status, seconds)
+                for told in self.told:
+                    told(begun, status, seconds)
 
     def figures(self) -> list[Figure]:
         """The calls of every rpc that had any."""

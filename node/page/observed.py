@@ -10,10 +10,11 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from node.domain.request_ids import request_id
 from node.measures import COUNTER, HISTOGRAM, SECONDS, Figure, Histogram
+from node.request_id import HEADER as REQUEST_ID
+from node.request_id import id_in
 
-HEADER = b"x-request-id"
+HEADER = REQUEST_ID.encode()
 AREAS = (
     ("/api/", "api"),
     ("/ipfs/", "files"),
@@ -49,14 +50,15 @@ class Observed:
         began, status = time.perf_counter(), FAILED
         area = next((area for start, area in AREAS if scope["path"].startswith(start)), OTHER)
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        known = request_id(value.decode("latin-1") for name, value in headers if name == HEADER).encode()
+        known = id_in((REQUEST_ID, value.decode("latin-1")) for name, value in headers if name == HEADER).encode()
         scope["headers"] = [*(each for each in headers if each[0] != HEADER), (HEADER, known)]
 
         async def sent(event: MutableMapping[str, Any]) -> None:
             nonlocal status
             if event["type"] == "http.response.start":
                 status = event["status"]
-                event["headers"] = [*event.get("headers", ()), (HEADER, known)]
+                others = (each for each in event.get("headers", ()) if each[0] != HEADER)
+                event["headers"] = [*others, (HEADER, known)]
                 self._seconds[area].observe(time.perf_counter() - began)
             await send(event)
 
