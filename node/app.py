@@ -204,7 +204,7 @@ class Node:
             confirmations=self._config.depth,
             resend=lambda: self._sender.wake(),
         )
-        self._nudger = nudger = Nudger(
+        nudger = Nudger(
             self._store,
             chain,
             self._ledger,
@@ -324,7 +324,6 @@ class Node:
             self._operating = Operating(
                 *(self._config, self._store, self._ledger, clock),
                 calls=calls,
-                nudger=self._nudger,
                 watches=self._watches,
                 models_run=self._catalogue.has_ready,
             )

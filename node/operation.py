@@ -14,7 +14,6 @@ from node.clock import Clock
 from node.config import Config
 from node.flow.figures import fees_figure, index_figures
 from node.flow.ledger import Ledger
-from node.flow.nudge import Nudger
 from node.flow.readiness import Readiness, Watchman
 from node.flow.watch import Watches
 from node.measures import HISTOGRAM, Figure, Histogram, gauge
@@ -53,17 +52,16 @@ class Operating:
         clock: Clock,
         *,
         calls: Calls,
-        nudger: Nudger,
         watches: Watches,
         models_run: Callable[[], bool],
         worker: str = "1",
         several: bool = False,
     ) -> None:
         self._store = store
+        self._ledger = ledger
         self._clock = clock
         self._backlog_max = config.backlog_max
         self._calls = calls
-        self._nudger = nudger
         self._watches = watches
         self._models_run = models_run
         self._faces: Faces | None = None
@@ -113,7 +111,7 @@ class Operating:
             *self._calls.figures(),
             _spread("vtrace_group_commit_size", "Pieces of work in one commit of the index.", self._store.group_sizes),
             _spread("vtrace_commit_seconds", "How long callers waited for a commit.", self._store.commits),
-            fees_figure(self._nudger.spent),
+            fees_figure(self._ledger.spending.spent()),
             gauge("vtrace_watches", "Open streams of changes.", self._watches.total),
             gauge("vtrace_ready", "Whether the process can do all its work.", found.is_ready),
             *process_figures(),

@@ -150,6 +150,7 @@ BAD_VALUES = [
     ("--grpc", "127.0.0.1:-1", "want HOST:PORT"),
     ("--http", "127.0.0.1:１", "want HOST:PORT"),
     ("--http", "", "want HOST:PORT"),
+    ("--metrics", "9100", "want HOST:PORT"),
     ("--public-rpc", "", "JSON-RPC endpoint"),
     ("--public-rpc", "ws://127.0.0.1:1", "JSON-RPC endpoint"),
     ("--public-rpc", "http://user:secret@127.0.0.1:1", "without a password"),

@@ -33,7 +33,7 @@ from node.errors import Reason, Status, VTraceError, invalid, shown
 from node.faults import point
 from node.flow.capture import Captures, Job
 from node.flow.rates import TooOften
-from node.request_id import HEADER, working_for
+from node.request_id import HEADER
 
 PATH = "/epcis/capture"
 NAME = "capture"

@@ -19,6 +19,7 @@ from node.domain.records import UNMINED, TxKind
 from node.errors import Reason, SetupError, Status, VTraceError
 from node.flow.identity import Identity
 from node.flow.lanes import Lanes, Place
+from node.flow.spending import Spending
 from node.store import outbox, progress
 from node.store.db import Store, claim
 
@@ -37,7 +38,7 @@ class Ledger:
     """Signs the node's transactions into the outbox. ``enrol`` runs inside ``Store.write()``.
 
     ``fees`` are what a transaction offers now, ``waiting`` how many no block holds yet; the confirmer keeps both
-    up to date.
+    up to date. ``spending`` is what lanes paid.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Ledger:
         self._first_nonces = first_nonces
         self.clock = clock
         self._backlog_max = backlog_max
+        self.spending = Spending()
 
     def enrol(self, kind: TxKind, data: bytes, gas: int, stands_on: Callable[[], Collection[int]] = tuple) -> Stored:
         """Sign a call of the contract (its deployment; an anchor, to the lane itself) at a lane's next nonce; store it.

@@ -38,10 +38,7 @@ class _Oldest:
 
 
 class Nudger:
-    """Looks after lanes that stand still. ``step`` is one look; ``resend`` wakes the sender.
-
-    ``spent`` sums up, lane by lane, the wei by which its balance fell from one look to the next.
-    """
+    """Looks after lanes that stand still. ``step`` is one look; ``resend`` wakes the sender."""
 
     def __init__(
         self,
@@ -65,7 +62,6 @@ class Nudger:
         self._told: frozenset[str] = frozenset()
         self._looked: float | None = None
         self._balances: dict[str, int] = {}
-        self.spent: dict[str, int] = {}
 
     def step(self) -> bool:
         """Look at every lane that waits for a block."""
@@ -95,9 +91,7 @@ class Nudger:
         with self._store.write():
             progress.seen(nonces, balances)
             progress.note(self._ledger.clock(), **{HEIGHT: str(look.head.number)})
-        for lane, balance in balances.items():
-            fell = max(0, self._balances.get(lane, balance) - balance)
-            self.spent[lane] = self.spent.get(lane, 0) + fell
+        self._ledger.spending.saw(self._balances, balances)
         self._balances = balances
         self._looked = time.monotonic()
         return look.head.number

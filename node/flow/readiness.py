@@ -17,10 +17,13 @@ STALE_SECONDS = 30.0
 """How old a look may be. The index can be busy for as long as that with somebody else's write."""
 CHAIN_SECONDS = 60.0
 """How long the chain may be away; callers get answers for longer than that, but somebody should look."""
+LAG_BLOCKS_MAX = 100
+"""How many blocks may not be followed yet: more is a node that catches up, whose answers lack what others can see."""
 HEIGHT = "chain_height"
 """What the nudger notes of the chain's height, and with it that it saw the chain."""
 
-INDEX, CHAIN, CONTRACT, BACKLOG, LOOK, DRAINING = "index", "chain", "contract", "backlog", "look", "draining"
+INDEX, CHAIN, HEAD, CONTRACT, BACKLOG = "index", "chain", "head", "contract", "backlog"
+LOOK, DRAINING = "look", "draining"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +84,13 @@ class Watchman:
                 noted, is_deployed = progress.noted(), outbox.first_block() is not None
         except IndexUnavailable:
             return {INDEX: "the index can't be read"}
-        _, seen = noted.get(HEIGHT, ("", 0))
+        height, seen = noted.get(HEIGHT, ("", 0))
+        head = int(noted["head"][0]) if "head" in noted else 0
         away = (self._clock() - max(seen, self._began)) / 1_000_000
         if away > CHAIN_SECONDS:
             found[CHAIN] = f"the chain was last seen {away:.0f} s ago"
+        if height and int(height) - head > LAG_BLOCKS_MAX:
+            found[HEAD] = f"blocks were followed up to {head}, and the chain is at {height}"
         if not is_deployed:
             found[CONTRACT] = "the contract is in no block yet"
         if not self._ledger.has_room(1):

@@ -9,8 +9,8 @@ import pytest
 
 from node.clock import now_micros
 from node.flow import readiness
-from node.flow.readiness import CHAIN_SECONDS, Readiness, Watchman
-from node.store import outbox
+from node.flow.readiness import CHAIN_SECONDS, HEIGHT, LAG_BLOCKS_MAX, Readiness, Watchman
+from node.store import outbox, progress
 from node.store import tables as t
 from tests.flow.world import Running, started
 from tests.support.node import eventually
@@ -43,6 +43,14 @@ def test_every_part_is_looked_at(node: Running, monkeypatch: pytest.MonkeyPatch)
     away = look(node, CHAIN_SECONDS + 10)
     assert away.reasons.keys() == {"chain"}
     assert (away.is_ready, away.is_serving) == (False, True)
+
+    head = int(progress.noted()["head"][0])
+    for behind, reasons in ((LAG_BLOCKS_MAX + 1, {"head"}), (LAG_BLOCKS_MAX, set())):
+        with node.node._store.write():
+            progress.note(now_micros(), **{HEIGHT: str(head + behind), "head": str(head)})
+            found = look(node)
+            assert found.reasons.keys() == reasons
+            assert found.is_serving
 
     with monkeypatch.context() as full:
         full.setattr(node.node._ledger, "waiting", node.node._config.backlog_max)
