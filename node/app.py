@@ -100,6 +100,7 @@ waits for one circ alone does not notice: a worker rests after a step, not befor
 IDLE_SECONDS_PUBLISHER = 1.0
 IDLE_SECONDS_SCANS = 5.0
 IDLE_SECONDS_FEED = 0.2
+IDLE_SECONDS_TRACES = 0.25
 PUBLISHER, SCANS = "publisher", "scans"
 FEED = "feed"
 GRACE_SECONDS = 10
@@ -328,6 +329,10 @@ class Node:
                 models_run=self._catalogue.has_ready,
             )
             self._workers += (self._worker("watchman", self._operating.watchman.step, readiness.IDLE_SECONDS),)
+            if self._operating.traces is not None:
+                self._workers += (
+                    self._worker("traces", self._operating.traces.step, IDLE_SECONDS_TRACES, on_fatal=_tracing_ended),
+                )
             operation = self._operating.operation
             faces = (codes, links, self._http_api, epcis, self._capture_api, rates, operation, proxies, self._tls)
             return server, Site(self._config.http, endpoint, files, trace, *faces)
@@ -394,6 +399,11 @@ def _tls(config: Config) -> TlsFiles | None:
 def _publishing_ended(fault: BaseException) -> None:
     """Recording must not end with it."""
     log.critical("no more forms are published until the next start: %s", fault, exc_info=fault)
+
+
+def _tracing_ended(fault: BaseException) -> None:
+    """Recording must not end with it."""
+    log.critical("no more traces are sent until the next start: %s", fault, exc_info=fault)
 
 
 def _counting_ended(fault: BaseException) -> None:

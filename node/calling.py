@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 
 TRANS_IDS_MAX = 10
 """How many trans_ids of one call are kept; a batch may have many."""
@@ -49,10 +49,10 @@ def is_of(username: str) -> None:
 
 
 def has_recorded(trans_ids: Iterable[str]) -> None:
-    """What the call has recorded; the first few are kept."""
+    """What the call has recorded, a trans_id for each goods; the first few that differ are kept."""
     calling = _current.get()
     if calling is not None:
-        calling.trans_ids = tuple(islice(trans_ids, TRANS_IDS_MAX))
+        calling.trans_ids = tuple(islice((trans_id for trans_id, _ in groupby(trans_ids)), TRANS_IDS_MAX))
 
 
 def has_committed(began: int, ended: int) -> None:

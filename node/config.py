@@ -74,6 +74,8 @@ class Config:
     insecure: bool = False
     rate_factor: float = 1.0
     metrics: str | None = None
+    log_format: str = "text"
+    traces: str | None = None
 
     @property
     def master_key_source(self) -> KeySource:
@@ -123,6 +125,11 @@ def check(config: Config) -> None:
     host_and_port("--http", config.http)
     if config.metrics is not None:
         host_and_port("--metrics", config.metrics)
+    if config.traces is not None and not _is_open_url(config.traces):
+        raise SetupError(
+            f"--traces {config.traces}: want the http(s) URL where an OpenTelemetry collector takes spans, such as "
+            "http://127.0.0.1:4318/v1/traces, without a password in it"
+        )
     if config.chain != EMBEDDED and not (_is_http_url(config.chain) or _is_websocket_url(config.chain)):
         raise SetupError(f"--chain {config.chain}: want {EMBEDDED}, or the http(s) or ws(s) URL of a JSON-RPC endpoint")
     if config.confirmations is not None and not 1 <= config.confirmations <= CONFIRMATIONS_MAX:
@@ -163,7 +170,7 @@ def check(config: Config) -> None:
     if config.public_url is not None and not is_base_url(config.public_url):
         raise SetupError(f"--public-url {config.public_url}: want an http(s) URL such as https://trace.example.com")
 
-    if config.public_rpc is not None and not _is_public_rpc(config.public_rpc):
+    if config.public_rpc is not None and not _is_open_url(config.public_rpc):
         raise SetupError(
             f"--public-rpc {config.public_rpc}: want the http(s) URL of a JSON-RPC endpoint that readers may ask, "
             "without a password in it"
@@ -192,8 +199,8 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _is_public_rpc(text: str) -> bool:
-    """It stands in every page, so it must be plain text, and nothing secret."""
+def _is_open_url(text: str) -> bool:
+    """Whether it may be shown to anybody: plain text, and nothing secret."""
     if not _is_http_url(text) or not text.isprintable() or any(character in text for character in " #"):
         return False
     parts = urlsplit(text)

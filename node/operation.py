@@ -1,10 +1,11 @@
-"""What operators' tools see of a running node, put together: figures, health, readiness."""
+"""What operators' tools see of a running node, put together: figures, health, readiness, traces, lines for calls."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from node.api.http import HttpApi
 from node.api.observe import Calls
@@ -12,6 +13,7 @@ from node.api.server import Server
 from node.api.services import SERVICES
 from node.clock import Clock
 from node.config import Config
+from node.errors import IndexUnavailable
 from node.flow.figures import fees_figure, index_figures
 from node.flow.ledger import Ledger
 from node.flow.readiness import Readiness, Watchman
@@ -19,10 +21,15 @@ from node.flow.watch import Watches
 from node.measures import HISTOGRAM, Figure, Histogram, gauge
 from node.page.operation import Operation, OperationSite
 from node.page.site import Site
+from node.store import outbox
 from node.store.db import Store
+from node.telemetry import logs
 from node.telemetry.exposition import Exposition
 from node.telemetry.process import process_figures
 from node.telemetry.siblings import Siblings
+
+if TYPE_CHECKING:
+    from node.telemetry.traces import Traces
 
 MODELS = "vtrace.v1.Models"
 """What the health service calls recognition, which is a part of VTraceInterface and has a runtime of its own."""
@@ -66,6 +73,9 @@ class Operating:
         self._models_run = models_run
         self._faces: Faces | None = None
         self.watchman = Watchman(store, ledger, clock, self._tell)
+        self.traces = self._tracing(config.traces, worker)
+        told = [logs.tell_call] if config.log_format == logs.JSON else []
+        calls.told = (*told, *([self.traces.tell_call] if self.traces else []))
         with ExitStack() as opened:
             self._siblings = Siblings(config.data_dir / FIGURES, worker, self._own) if several else None
             if self._siblings is not None:
@@ -95,7 +105,21 @@ class Operating:
 
     def stop(self) -> None:
         """Tell nobody any more."""
+        if self.traces is not None:
+            self.traces.stop()
         self._opened.close()
+
+    def _tracing(self, endpoint: str | None, worker: str) -> Traces | None:
+        if endpoint is None:
+            return None
+        from node.telemetry.traces import Known, Traces  # 20 MB that most nodes need not have
+
+        def look(trans_ids: Collection[str]) -> dict[str, Known]:
+            with self._store.read():
+                known = outbox.known_by(trans_ids)
+            return {trans_id: Known(state.value, hashes[0]) for trans_id, (state, hashes) in known.items()}
+
+        return Traces(endpoint, worker, look, IndexUnavailable)
 
     def _tell(self, found: Readiness) -> None:
         if self._faces is not None:
@@ -115,6 +139,7 @@ class Operating:
             gauge("vtrace_watches", "Open streams of changes.", self._watches.total),
             gauge("vtrace_ready", "Whether the process can do all its work.", found.is_ready),
             *process_figures(),
+            *(self.traces.figures() if self.traces else []),
         ]
         waits = {"index": self._store.write_waits}
         if self._faces is not None:

@@ -151,6 +151,8 @@ BAD_VALUES = [
     ("--http", "127.0.0.1:１", "want HOST:PORT"),
     ("--http", "", "want HOST:PORT"),
     ("--metrics", "9100", "want HOST:PORT"),
+    ("--traces", "127.0.0.1:4318", "OpenTelemetry collector"),
+    ("--traces", "http://user:secret@127.0.0.1:4318/v1/traces", "without a password"),
     ("--public-rpc", "", "JSON-RPC endpoint"),
     ("--public-rpc", "ws://127.0.0.1:1", "JSON-RPC endpoint"),
     ("--public-rpc", "http://user:secret@127.0.0.1:1", "without a password"),

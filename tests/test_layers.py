@@ -36,7 +36,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "operation": {"telemetry", "api", "page", "flow", "config", "store", *BASE},
     "app": {
         "operation",
-        "telemetry",
         "opening",
         "unlocking",
         "api",
@@ -50,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *("app", "opening", "unlocking", "api", "models", "codes", "flow", "domain", "chain", "files", "config"),
-        *BASE,
+        *("telemetry", *BASE),
     },
 }
 """room or module at the top of node/ → what of node/ it may import beside itself."""

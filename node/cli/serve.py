@@ -14,6 +14,7 @@ import click
 from node.cli.options import DATA_DIR, MASTER_KEY, Gwei, Size, option
 from node.config import BACKLOG_MAX, BUMP_AFTER_SECONDS, EMBEDDED, SQLITE, Config, KeySource
 from node.errors import SetupError
+from node.telemetry.logs import FORMATS, speak
 
 WAKE_SECONDS = 1.0
 OPEN_FILES = 8_192
@@ -136,6 +137,18 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     help="HOST:PORT of its own for /metrics, in the clear, for the operator's network alone. Default: /metrics is on "
     "--http, for callers on this machine.",
 )
+@option(
+    "--log-format",
+    type=click.Choice(FORMATS),
+    default=FORMATS[0],
+    show_default=True,
+    help="What stderr gets: lines for people, or a JSON object a line, for calls too.",
+)
+@option(
+    "--traces",
+    help="URL where an OpenTelemetry collector takes spans over HTTP, such as http://127.0.0.1:4318/v1/traces. "
+    "Default: no traces.",
+)
 def serve(
     data_dir: Path,
     grpc: str,
@@ -165,6 +178,8 @@ def serve(
     insecure: bool,
     rate_factor: float,
     metrics: str | None,
+    log_format: str,
+    traces: str | None,
 ) -> None:
     """Run a node until SIGTERM or SIGINT.
 
@@ -202,7 +217,10 @@ def serve(
         insecure=insecure,
         rate_factor=rate_factor,
         metrics=metrics,
+        log_format=log_format,
+        traces=traces,
     )
+    speak(log_format)
     _allow_open_files()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

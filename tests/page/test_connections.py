@@ -38,7 +38,8 @@ def serve() -> Iterator[Callable[[], Site]]:
             async def unused(*_: Any) -> None: ...
 
             nothing: Any = SimpleNamespace(answer=unused, describe=unused, assets=SimpleNamespace(answer=unused))
-            rest = (nothing, nothing, nothing, nothing, answer, nothing, answer, Rates(now_micros))
+            operation: Any = SimpleNamespace(site_routes=list)
+            rest = (nothing, nothing, nothing, nothing, answer, nothing, answer, Rates(now_micros), operation)
             site = Site("127.0.0.1:0", None, *rest)
             site.start()
             stack.callback(site.stop)
