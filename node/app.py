@@ -22,6 +22,7 @@ from node.api.labels import LabelsServicer
 from node.api.models import Models
 from node.api.orgs import Orgs
 from node.api.products import ProductsServicer
+from node.api.reader import Reader
 from node.api.scans import ScansServicer
 from node.api.server import Server
 from node.api.users import Users
@@ -313,7 +314,7 @@ class Node:
         self.rpcs = rpcs = all_rpcs(servicers, door, once, witness)
         captures = Captures(self._store, recorder, once, clock, submitted)
         self._capture_api = CaptureApi(captures, door, base, witness)
-        epcis = EventsEndpoint(events, door.reader, self._public_url)
+        epcis = EventsEndpoint(events, Reader("events", door, witness).read, self._public_url)
         server = Server(self._config.grpc, rpcs, self._tls)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:

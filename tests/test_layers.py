@@ -10,12 +10,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 NODE = ROOT / "node"
 
-BASE = {"errors", "clock", "faults"}
+BASE = {"errors", "clock", "faults", "request_id"}
 ROOMS = {"store", "chain", "files", "models"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
     "faults": set(),
+    "request_id": set(),
     "config": {"errors"},
     "tls": {"errors"},
     "domain": {"errors"},
@@ -78,7 +79,7 @@ ONLY_IN: dict[str, set[str]] = {
 }
 """outside library → the rooms that may see it."""
 
-STANDARD_ONLY = {"domain", "errors", "clock", "faults", "config", "tls"}
+STANDARD_ONLY = {"domain", "errors", "clock", "faults", "request_id", "config", "tls"}
 
 
 def _modules() -> list[Path]:
