@@ -34,22 +34,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "opening": {"unlocking", "flow", "config", "chain", "files", "store", *BASE},
     "telemetry": BASE,
     "operation": {"telemetry", "api", "page", "flow", "config", "store", *BASE},
+    "catching_up": {"opening", "config", "chain", "flow", *BASE},
+    "backup": {"config", "store", *BASE},
     "app": {
-        "operation",
-        "opening",
-        "unlocking",
-        "api",
-        "page",
-        "flow",
-        "domain",
-        "config",
-        "tls",
+        *("operation", "catching_up", "opening", "unlocking", "api", "page", "flow", "domain", "config", "tls"),
         *ROOMS,
         *BASE,
     },
     "cli": {
         *("app", "opening", "unlocking", "api", "models", "codes", "flow", "domain", "chain", "files", "config"),
-        *("telemetry", *BASE),
+        *("backup", "telemetry", *BASE),
     },
 }
 """room or module at the top of node/ → what of node/ it may import beside itself."""

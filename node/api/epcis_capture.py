@@ -166,8 +166,10 @@ class CaptureApi:
             with _parsing:
                 events = read(events_of(parse(body)), self._base)
         except Faulty as faulty:
+            self._witness.refused(NAME, seen, _not_taken("has faults"))
             return of_faults(faulty)
         except TooLarge as fault:
+            self._witness.refused(NAME, seen, _not_taken("is too large"))
             return problem(413, str(fault))
         job = self._captures.capture(caller, events, _may_record, key, body)
         point("committed")
@@ -249,6 +251,10 @@ def _page(query: bytes) -> tuple[int | None, int]:
     if not 1 <= limit <= PAGE_MAX:
         raise invalid("perPage", limit, f"1 to {PAGE_MAX}")
     return given.get("nextPageToken"), limit
+
+
+def _not_taken(why: str) -> VTraceError:
+    return invalid("body", f"a document that {why}", "one that can be captured")
 
 
 def _not_now(message: str, status: Status) -> VTraceError:

@@ -114,7 +114,7 @@ class Traces:
         for trans_id in list(self._followed):
             self._receipt(trans_id)
         self._export()
-        self._exporter.shutdown()
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
     def figures(self) -> list[Figure]:
         """How many spans were sent, and what was not."""

@@ -161,3 +161,19 @@ def test_what_only_some_may_read_of_events_is_kept(node: RunningNode) -> None:
     refused = eventually(lambda: [one for one in entries(node) if one["call"] == "events" and one["result"] != "OK"])
     assert [one["reason"] for one in refused] == ["TOKEN_EXPIRED"]
     assert sum(one["call"] == "events" for one in entries(node)) == 2
+
+
+def test_a_document_that_is_refused_is_kept(node: RunningNode) -> None:
+    maker = people.maker(node.client)
+    headers = {"authorization": f"Bearer {maker.boss.client.token}", "content-type": "application/json"}
+    faulty, large = {"type": "secret"}, {"type": "EPCISDocument", "epcisBody": {"eventList": [{}] * 10_000}}
+    with httpx.Client(base_url=f"http://{node.ready['http']}", headers=headers, timeout=30) as http:
+        assert http.post("/epcis/capture", json=faulty).status_code == 400
+        assert http.post("/epcis/capture", json=large).status_code == 413
+    mine = {"who": maker.boss.username, "call": "capture", "result": "INVALID_ARGUMENT"}
+
+    def refused() -> int:
+        return sum(one.get("times", 1) for one in entries(node) if mine.items() <= one.items())
+
+    eventually(lambda: refused() == 2)
+    assert "secret" not in json.dumps(entries(node))

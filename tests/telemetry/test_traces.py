@@ -40,7 +40,7 @@ def node(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def create(node: Running, maker: people.Maker, goods_id: int, *metadata: tuple[str, str]) -> str:
     """Record a circ over HTTP; answers its trans_id."""
-    headers = {"authorization": f"Bearer {maker.boss.token}", **dict(metadata)}
+    headers = {"authorization": f"Bearer {maker.boss.client.token}", **dict(metadata)}
     answer = httpx.post(url(node, "/api/v1/circ:create"), json={"goodsId": goods_id, "circType": 1}, headers=headers)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["transId"])
