@@ -55,7 +55,12 @@ class TextLines(logging.Formatter):
     """Lines for people."""
 
     def __init__(self, worker: str = "") -> None:
-        super().__init__(LINE.replace(":", f" worker {worker}:", 1) if worker else LINE)
+        super().__init__(LINE.replace("%(name)s", f"worker {worker} %(name)s") if worker else LINE)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The lines, without an exception's text that another formatter left in the record."""
+        record.exc_text = None
+        return super().format(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """One line, with the request that it belongs to."""
@@ -121,7 +126,7 @@ def _faults(fault: BaseException | None) -> list[dict[str, Any]]:
 
 
 def _may_be_told(fault: BaseException) -> bool:
-    if calling.current() is None:
+    if calling.current() is None and not request_id.current():
         return True
     is_own = type(fault).__module__.partition(".")[0] == "node"
     return is_own or isinstance(fault, QUOTES_NOTHING) or type(fault).__name__ == "OperationalError"

@@ -12,13 +12,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.flow.world import started
 from tests.telemetry.asking import config, url
 
+NOBODY = "http://127.0.0.1:9/v1/traces"
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """Every figure that a node tells, by its name as it is asked for, with the names of its labels."""
-    with started(config(tmp_path_factory.mktemp("documents") / "d")) as node:
+    with started(config(tmp_path_factory.mktemp("documents") / "d", traces=NOBODY)) as node:
         text = httpx.get(url(node, "/metrics")).text
     return {
         family.name + ("_total" if family.type == "counter" else ""): {
