@@ -32,6 +32,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 _calls = logging.getLogger(CALLS)
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 def speak(form: str, worker: str = "") -> None:
@@ -98,7 +99,7 @@ class JsonLines(logging.Formatter):
         line |= getattr(record, "told", None) or _circumstances()
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = _faults(record.exc_info[1])
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _encode(line)
 
 
 def _circumstances() -> dict[str, Any]:
