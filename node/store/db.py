@@ -14,21 +14,12 @@ from playhouse.migrations import Runner
 
 from node.errors import IndexUnavailable, SetupError
 from node.store import tables
-from node.store.connections import Connections
+from node.store.backend import Where, opened
 from node.store.group import Group, OfAll, Share
 from node.store.tables import Setting
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HISTORY = "schema_migration"
-BUSY_TIMEOUT_SECONDS = 30
-PRAGMAS = {
-    "journal_mode": "wal",
-    "foreign_keys": 1,
-    # A commit must survive a power cut: from the commit on, the record can't be lost.
-    "synchronous": "full",
-    # KiB for each connection, of which every thread has one; another's commit empties it anyway.
-    "cache_size": -2_000,
-}
 
 T = TypeVar("T")
 
@@ -41,37 +32,38 @@ class Store:
     A process has one index open at a time, since the tables are bound to it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, where: Where) -> None:
         if tables.database.obj is not None:
             raise AssertionError("this process has an index open already")
-        self._path = path
         self._held: IO[str] | None = None
         self._write_lock = threading.RLock()
         self._group = Group(self._write_lock, self._write_all)
-        self._database = Connections(str(path), pragmas=PRAGMAS, timeout=BUSY_TIMEOUT_SECONDS, lock_type="IMMEDIATE")
+        self._database = opened(where)
         tables.database.initialize(self._database)
         try:
-            self._migrate()
+            with self._database.migrating():
+                self._migrate()
         except peewee.DatabaseError as fault:
             self.close()
-            raise SetupError(f"index {path}: {fault}; it is not an index of VTrace or is damaged") from fault
-        except SetupError:
+            place = self._database.place
+            raise SetupError(f"{place}: {fault}; it is not an index of VTrace or is damaged") from fault
+        except (SetupError, IndexUnavailable):
             self.close()
             raise
 
     def _migrate(self) -> None:
-        runner = Runner(self._database, str(MIGRATIONS), table_name=HISTORY)
+        runner, place = Runner(self._database, str(MIGRATIONS), table_name=HISTORY), self._database.place
         if not runner.applied() and set(self._database.get_tables()) - {HISTORY}:
-            raise SetupError(f"index {self._path}: the database of another program; name another --data-dir")
+            raise SetupError(f"{place}: the database of another program; name another --data-dir or --db")
         unknown = [row.name for row in runner.status() if row.path is None]
         if unknown:
-            raise SetupError(f"index {self._path}: made by a newer VTrace (schema {unknown[-1]}); start that version")
+            raise SetupError(f"{place}: made by a newer VTrace (schema {unknown[-1]}); start that version")
         runner.up()
 
     @contextmanager
     def write(self) -> Iterator[None]:
         """One database transaction: all that is written inside becomes durable together, or nothing does."""
-        with self._write_lock, _available(), self._database.atomic():
+        with self._write_lock, _available(), self._database.writing():
             yield
 
     def together(self, work: Callable[[], T], of_all: OfAll | None = None, given: Any = None) -> T:
@@ -87,7 +79,7 @@ class Store:
         return self._group.do(work, of_all, given)
 
     def _write_all(self, shares: Sequence[Share]) -> None:
-        with _available(), self._database.atomic():
+        with _available(), self._database.writing():
             for share in self._left(shares):
                 with _savepoint() as faults:
                     share.result = share.work()
@@ -112,7 +104,10 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[None]:
         """One consistent view of the index for several queries."""
-        with _available(), self._database.atomic("DEFERRED"):
+        if self._database.in_transaction():
+            yield
+            return
+        with _available(), self._database.reading():
             yield
 
     def close_thread(self) -> None:
@@ -145,15 +140,12 @@ class Store:
         Setting.delete().where(Setting.name == name).execute()
 
     def write_anew(self) -> None:
-        """Leave no byte in the index's files of what was deleted: they are written anew, and the log is emptied.
+        """Leave no byte in the index's files of what was deleted: they are written anew.
 
         Takes as long as copying the index. IndexUnavailable while another program uses it.
         """
         with self._write_lock, _available():
-            tables.run("VACUUM")
-            ((busy, _, _),) = tables.run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        if busy:
-            raise IndexUnavailable("another program reads it")
+            self._database.write_anew()
 
 
 @contextmanager
@@ -163,7 +155,7 @@ def _savepoint() -> Iterator[list[Exception]]:
     tables.run("SAVEPOINT share")
     try:
         yield faults
-    except peewee.OperationalError:
+    except (peewee.OperationalError, IndexUnavailable):
         raise  # the database's fault, which may have ended the transaction
     except Exception as fault:  # noqa: BLE001 - for whoever asked for the part
         faults.append(fault)

@@ -17,6 +17,7 @@ KNOWN = {
     "store/changes.py": {"circs", "places", "query", "where", "which_goods"},
     "store/circs.py": {"columns", "of_these"},
     "store/events.py": {"narrowed"},
+    "store/log.py": {"who"},
     "store/logins.py": {"old", "oldest"},
     "store/migrations/0012_personal.py": {"', '.join(kept)", "column", "table", "waiting"},
     "store/outbox.py": {"where"},
