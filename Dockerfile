@@ -12,6 +12,7 @@ FROM python:3.11-slim
 RUN useradd --system --create-home --home-dir /data vtrace
 COPY --from=build /opt/vtrace /opt/vtrace
 ENV PATH=/opt/vtrace/bin:$PATH VTRACE_DATA_DIR=/data VTRACE_GRPC=0.0.0.0:50051 VTRACE_HTTP=0.0.0.0:8080
+# Without VTRACE_TLS_CERT and VTRACE_TLS_KEY the node refuses these addresses until VTRACE_INSECURE=1 is said.
 USER vtrace
 VOLUME /data
 EXPOSE 50051 8080

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from node import config as configuration
 from node.api import openapi
 from node.api.auth import Tokens
+from node.api.certificate import Callers
 from node.api.circs import Circs
 from node.api.custody import Custody
-from node.api.dispatch import all_rpcs
+from node.api.dispatch import Door, all_rpcs
 from node.api.epcis_capture import CaptureApi
 from node.api.files import FilesServicer
 from node.api.http import HttpApi
@@ -56,6 +57,7 @@ from node.flow.people import People
 from node.flow.post import Poster
 from node.flow.publish import Publisher
 from node.flow.query import Query
+from node.flow.rates import Rates
 from node.flow.recognise import Recognition
 from node.flow.record import Recorder
 from node.flow.scans import Scans
@@ -82,6 +84,7 @@ from node.page.trace import TraceEndpoint
 from node.store import people as users
 from node.store import progress, subject
 from node.store.seal import Seal
+from node.tls import TlsFiles
 from node.unlocking import warn_of_modes
 
 IDLE_SECONDS_EMBEDDED = 1.0
@@ -126,6 +129,7 @@ class Node:
         stopping: threading.Event | None = None,
     ) -> None:
         configuration.check(config)
+        self._tls = _tls(config)
         self._config = config
         self._clock = clock
         self._on_fatal = on_fatal
@@ -293,33 +297,37 @@ class Node:
         )
         base = base_of(self._ledger.chain_id, self._ledger.contract)
         events = Events(self._store, base, clock)
-        epcis = EventsEndpoint(events, tokens.caller, self._public_url)
         notices = Notices(trace.assets, TEXTS)
         codes = CodeEndpoint(query, labelling, notices)
         links = DigitalLinkEndpoint(query, labelling, notices)
-        once = Once(self._store, seal, clock, submitted)
         proxies = self._config.trusted_proxies
+        rates = Rates(clock, self._config.rate_factor)
+        once = Once(self._store, seal, clock, submitted)
+        door = Door(Callers(tokens, users.user_called), rates, proxies)
         self._journal = Journal(self._store, seal, clock)
         witness = Witness(self._journal, tokens)
         self._workers += (
             self._worker("journal", self._journal.step, journal.IDLE_SECONDS),
             self._worker("anchor", Anchorer(self._store, self._ledger, clock, submitted).step, anchor.IDLE_SECONDS),
         )
-        self.rpcs = rpcs = all_rpcs(servicers, tokens, once, witness, proxies)
+        self.rpcs = rpcs = all_rpcs(servicers, door, once, witness)
         captures = Captures(self._store, recorder, once, clock, submitted)
-        self._capture_api = CaptureApi(captures, tokens, base, witness, proxies)
-        server = Server(self._config.grpc, rpcs)
+        self._capture_api = CaptureApi(captures, door, base, witness)
+        epcis = EventsEndpoint(events, door.reader, self._public_url)
+        server = Server(self._config.grpc, rpcs, self._tls)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:
-            faces = (codes, links, self._http_api, epcis, self._capture_api)
+            faces = (codes, links, self._http_api, epcis, self._capture_api, rates, proxies, self._tls)
             return server, Site(self._config.http, endpoint, files, trace, *faces)
         except SetupError:
             server.stop(0)
             raise
 
     def _public_url(self) -> str:
-        given = self._config.public_url
-        return given.rstrip("/") if given else f"http://{_with_port(self._config.http, self._site.port)}"
+        if self._config.public_url:
+            return self._config.public_url.rstrip("/")
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://{_with_port(self._config.http, self._site.port)}"
 
     def start(self) -> Ready:
         """Start anchoring and answering."""
@@ -360,6 +368,12 @@ class Node:
         log.critical("the node can't go on: %s", fault, exc_info=fault)
         self.fault = fault
         self._on_fatal()
+
+
+def _tls(config: Config) -> TlsFiles | None:
+    if config.tls_cert is None or config.tls_key is None:
+        return None
+    return TlsFiles(config.tls_cert, config.tls_key, config.tls_client_ca)
 
 
 def _publishing_ended(fault: BaseException) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ BUMP_AFTER_SECONDS = 90.0
 BACKLOG_MAX = 100_000
 UPLOAD_BYTES_MAX = 1024**3
 TRUSTED_PROXIES_MAX = 16
+RATE_FACTOR_MAX = 1_000.0
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}", re.ASCII)
 
 
@@ -66,6 +68,11 @@ class Config:
     trusted_proxies: int = 0
     scan_place_header: str | None = None
     webhooks_local: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    insecure: bool = False
+    rate_factor: float = 1.0
 
     @property
     def master_key_source(self) -> KeySource:
@@ -147,6 +154,9 @@ def check(config: Config) -> None:
     header = config.scan_place_header
     if header is not None and not _HEADER.fullmatch(header):
         raise SetupError(f"--scan-place-header {header}: want the name of a header such as CF-IPCountry")
+    if not 0 <= config.rate_factor <= RATE_FACTOR_MAX:
+        raise SetupError(f"--rate-factor {config.rate_factor:g}: want 0 (no limits) to {RATE_FACTOR_MAX:g}")
+    _check_transport(config)
     if config.public_url is not None and not is_base_url(config.public_url):
         raise SetupError(f"--public-url {config.public_url}: want an http(s) URL such as https://trace.example.com")
 
@@ -155,6 +165,28 @@ def check(config: Config) -> None:
             f"--public-rpc {config.public_rpc}: want the http(s) URL of a JSON-RPC endpoint that readers may ask, "
             "without a password in it"
         )
+
+
+def _check_transport(config: Config) -> None:
+    if (config.tls_cert is None) != (config.tls_key is None):
+        raise SetupError("--tls-cert and --tls-key: want both or none")
+    if config.tls_client_ca is not None and config.tls_cert is None:
+        raise SetupError("--tls-client-ca: want --tls-cert and --tls-key too, since without TLS nobody shows one")
+    if config.tls_cert is not None or config.insecure:
+        return
+    for option, address in (("--grpc", config.grpc), ("--http", config.http)):
+        if not _is_loopback(host_and_port(option, address)[0]):
+            raise SetupError(
+                f"{option} {address}: others could read and change what is said there; want --tls-cert and --tls-key, "
+                "or an address of this machine alone such as 127.0.0.1, or --insecure where a proxy in front has TLS"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_public_rpc(text: str) -> bool:

@@ -16,7 +16,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
-from rich.table import Table
 
 from node.chain import contract, signer
 from node.chain.rpc import Chain, HttpRpc, JsonRpc, RpcError
@@ -24,6 +23,8 @@ from node.clock import now_micros
 from node.domain.form import form_digest
 from node.domain.model import Circ, CircType, Range, Rights
 from node.flow.audit import AgreedChain, Auditor, ShownCirc
+from scripts import figures
+from scripts.figures import Figure
 from tests.audit.world import FORM, PROCESS, PRODUCE, World
 from tests.chain.servers import anvil, fund
 from tests.support.node import eventually
@@ -33,6 +34,7 @@ PRODUCE_BATCH = 100
 FEE_PER_GAS = 10**11
 SEND_BATCH = 100
 MINE_SECONDS_MAX = 600
+REPLAYED_MIN = 5_000
 
 
 def _circs(world: World, count: int) -> None:
@@ -107,6 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench audit", description=__doc__)
     parser.add_argument("--circs", type=int, default=20_000, help="circs on the chain (%(default)s)")
     parser.add_argument("--profile", action="store_true", help="print where the time of an audit goes")
+    figures.add_json(parser)
     args = parser.parse_args()
     console = Console()
     key = signer.new_key()
@@ -128,7 +131,7 @@ def main() -> None:
             return
         checkpoint = Path(home) / "checkpoint"
         both = AgreedChain([("one", Chain(rpc)), ("other", Chain(witness))])
-        table = Table("circs a second", "replayed", "by its processor time", "held against a node's")
+        found: list[Figure] = []
         for name, chain, kept in (
             ("one endpoint", world.chain, None),
             ("writing a checkpoint", world.chain, checkpoint),
@@ -137,9 +140,13 @@ def main() -> None:
         ):
             with console.status(f"{name}…"):
                 took = _audit(chain, world, kept)
-            rates = (f"{args.circs / seconds:,.0f}" for seconds in (took.replay, took.processor, took.rest))
-            table.add_row(name, *rates)
-    console.print(table)
+            wanted = REPLAYED_MIN if kept is None and chain is world.chain else None
+            found += [
+                Figure(f"circs replayed, {name}", args.circs / took.replay, "/s", at_least=wanted),
+                Figure(f"circs replayed, {name}, by the auditor's CPU time", args.circs / took.processor, "/s"),
+                Figure(f"circs held against a node's, {name}", args.circs / took.rest, "/s"),
+            ]
+    figures.put_out("audit", found, args.json)
 
 
 if __name__ == "__main__":

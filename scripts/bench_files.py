@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from rich.console import Console
-from rich.table import Table
 
+from scripts import figures
 from scripts.bench_node import memory_mib
+from scripts.figures import Figure
 from tests.api.test_files import call, message
 from tests.files.daemon import daemon
 from tests.support import people
@@ -68,8 +68,9 @@ def main() -> None:
     parser.add_argument("--mib", type=int, default=1_024, help="size of the file (%(default)s)")
     parser.add_argument("--piece-kib", type=int, default=1_024, help="bytes of one message (%(default)s)")
     parser.add_argument("--daemon", action="store_true", help="keep the file with the tests' IPFS daemon instead")
+    figures.add_json(parser)
     args = parser.parse_args()
-    console, size = Console(), args.mib * MIB
+    size = args.mib * MIB
     with tempfile.TemporaryDirectory(prefix="vtrace-bench-") as temporary, ExitStack() as opened:
         home = Path(temporary)
         source = home / "source"
@@ -90,11 +91,16 @@ def main() -> None:
         down, down_mib, got = _growth(node, lambda: _download(answer.url))
         if got != size:
             raise RuntimeError(f"{got} bytes came back, want {size}")
-    table = Table(f"{args.mib} MiB", "seconds", "MiB a second", "over sha256sum", "memory growth, MiB")
-    for name, seconds, growth in (("sha256sum", sha256sum, None), ("up", up, up_mib), ("down", down, down_mib)):
-        shown = "" if growth is None else f"{growth:.0f}"
-        table.add_row(name, f"{seconds:.1f}", f"{args.mib / seconds:,.0f}", f"{sha256sum / seconds:.2f}", shown)
-    console.print(table)
+    alone = args.mib / sha256sum
+    found = [
+        figure
+        for name, seconds, growth in (("up", up, up_mib), ("down", down, down_mib))
+        for figure in (
+            Figure(f"a file of {args.mib} MiB {name}", args.mib / seconds, "MiB/s", alone, "MiB/s, sha256sum"),
+            Figure(f"memory that the node takes for it {name}", growth, "MiB"),
+        )
+    ]
+    figures.put_out("files", found, args.json)
 
 
 if __name__ == "__main__":

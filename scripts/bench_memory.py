@@ -12,20 +12,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from node.chain.rpc import HttpRpc
+from scripts import figures
 from scripts.bench_node import ANVIL, Bench, create_requests, memory_mib, on_anvil
+from scripts.figures import Figure
 from tests.chain.servers import anvil
 
-"""Blocks that take whatever waits. An Anvil that mines at once stops for good under a long load."""
 CALLERS = 32
 WARM_SECONDS = 60
 LOOK_SECONDS = 1.0
 LOOKS = 15
+GROWTH = 1.05
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="scripts/bench memory", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10, help="how long the load lasts (%(default)s)")
+    figures.add_json(parser)
     args = parser.parse_args()
     seconds = args.minutes * 60
     with tempfile.TemporaryDirectory(prefix="vtrace-bench-") as home, anvil(*ANVIL) as url:
@@ -55,10 +58,12 @@ def main() -> None:
     last = statistics.median([mib for _, mib in seen[-LOOKS:]])
     for minute in range(int(args.minutes)):
         print(f"minute {minute}: {statistics.median(m for at, m in seen if minute <= at / 60 < minute + 1):,.1f} MiB")
-    print(
-        f"{len(answered.waits):,} CreateCirc in {args.minutes:g} minutes ({answered.rate:,.0f} a second): "
-        f"{warm:,.1f} MiB after the first minute, {last:,.1f} MiB at the end, growth {last / warm - 1:.1%}"
-    )
+    found = [
+        Figure("CreateCirc, answered", len(answered.waits), ""),
+        Figure("CreateCirc, answered", answered.rate, "/s"),
+        Figure("memory at the end", last, "MiB", warm, "MiB after the first minute", at_most=GROWTH),
+    ]
+    figures.put_out(f"memory in {args.minutes:g} minutes of load", found, args.json)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measures Predict on a node that is held to one core: python -m scripts.bench_models.
+"""What scripts/bench models measures: Predict on a node that is held to one core.
 
 Two rates for each shipped model: what four callers got answered a second, and what the node's own CPU time would
 allow on one whole core. The second stands still when the machine is busy with other things.
@@ -6,13 +6,16 @@ allow on one whole core. The second stands still when the machine is busy with o
 
 from __future__ import annotations
 
+import argparse
 import os
 import tempfile
 import threading
 import time
 from pathlib import Path
 
-from scripts import train_models
+from scripts import figures, train_models
+from scripts.bench_node import cpu_seconds
+from scripts.figures import Figure
 from tests.models.test_shipped import written
 from tests.support import people
 from tests.support.node import RunningNode, eventually, running
@@ -21,14 +24,10 @@ from tests.support.wire_client import Refusal, WireClient
 
 CALLS = 4_000
 CALLERS = 4
+ANSWERED_MIN = 500
 
 
-def _cpu_seconds(node: RunningNode) -> float:
-    fields = Path(f"/proc/{node.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _measure(node: RunningNode, examiner: Person, name: str) -> None:
+def _measure(node: RunningNode, examiner: Person, name: str) -> list[Figure]:
     rows = [written(name, row) for row in train_models.held_out(name).x]
     refused = [0] * CALLERS
 
@@ -44,28 +43,35 @@ def _measure(node: RunningNode, examiner: Person, name: str) -> None:
         client.close()
 
     threads = [threading.Thread(target=call, args=(caller,)) for caller in range(CALLERS)]
-    began, cpu = time.perf_counter(), _cpu_seconds(node)
+    began, cpu = time.perf_counter(), cpu_seconds(node)
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    seconds, cpu = time.perf_counter() - began, _cpu_seconds(node) - cpu
-    print(
-        f"{name:20} {CALLS / seconds:7,.0f} a second answered, {CALLS / cpu:7,.0f} a second of the node's CPU time; "
-        f"{sum(refused)} of {CALLS} refused as they should be"
-    )
+    seconds, cpu = time.perf_counter() - began, cpu_seconds(node) - cpu
+    return [
+        Figure(f"{name}: answered", CALLS / seconds, "/s", at_least=ANSWERED_MIN),
+        Figure(f"{name}: by the node's CPU time", CALLS / cpu, "/s"),
+        Figure(f"{name}: samples refused, which it may", 100 * sum(refused) / CALLS, "%"),
+    ]
 
 
 def main() -> None:
     """Measure and print."""
-    with tempfile.TemporaryDirectory(prefix="vtrace-bench-") as home, running(Path(home) / "data") as node:
+    parser = argparse.ArgumentParser(prog="scripts/bench models", description=__doc__)
+    figures.add_json(parser)
+    args = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="vtrace-bench-") as home,
+        running(Path(home) / "data", "--rate-factor", "0") as node,
+    ):
         cores = sorted(os.sched_getaffinity(0))
         for task in Path(f"/proc/{node.process.pid}/task").iterdir():
             os.sched_setaffinity(int(task.name), cores[-1:])
         examiner = people.examiner(node)
         eventually(lambda: all(one.state.value == "ready" for one in examiner.call("ListModels").models))
-        for recipe in train_models.RECIPES:
-            _measure(node, examiner, recipe.name)
+        found = [one for recipe in train_models.RECIPES for one in _measure(node, examiner, recipe.name)]
+    figures.put_out("models", found, args.json)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""What scripts/bench measures: circs and goods a second, how long an answer takes, and memory, each on a fresh node.
+"""What scripts/bench circs measures: circs and goods a second, how long an answer takes, and memory, each on a
+fresh node.
 
 Figures move with the machine; the ratios to what the same Anvil takes alone in the same run are what to compare, and
 the node's CPU time for a call.
@@ -17,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from node.chain import signer
 from node.chain.rpc import Chain, HttpRpc
-from scripts import flame, load
+from scripts import figures, flame, load
+from scripts.figures import Figure
 from tests.chain.servers import anvil, fund
 from tests.support import people
 from tests.support.node import RunningNode, eventually, running
@@ -35,12 +36,15 @@ SETTLE_SECONDS_MAX = 900
 ANVIL = ("--block-time", "1", "--gas-limit", "3000000000")
 """Blocks of their own time. When it mines at once, Anvil files what comes while it mines the one before as
 waiting, and forgets it."""
+UNLIMITED = ("--rate-factor", "0")
+"""One user stands for all of a node's."""
 MINED_SECONDS_MAX = 120
+CIRCS_OF_ALONE = 0.40
 FORM = b'{"step":"drying"}'
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Measured:
     """Of one node: rates a second, medians and CPU time of a call in milliseconds, memory in MiB."""
 
     median_alone_ms: float
@@ -75,7 +79,7 @@ def on_anvil(home: Path, url: str, rpc: HttpRpc) -> Iterator[RunningNode]:
     fund(rpc, signer.address_of(key))
     key_file.touch(mode=0o600)
     key_file.write_text(key.hex())
-    options = ("--chain", url, "--signer-key", str(key_file), "--confirmations", "1")
+    options = ("--chain", url, "--signer-key", str(key_file), "--confirmations", "1", *UNLIMITED)
     with running(home / "anvil", *options) as node:
         yield node
 
@@ -135,7 +139,7 @@ class Bench:
             connection.close()
 
 
-def measure(bench: Bench, circs: int, batches: int, callers: int, profile_to: Path | None) -> Figures:
+def measure(bench: Bench, circs: int, batches: int, callers: int, profile_to: Path | None) -> Measured:
     """All figures of one node."""
     node = bench.node
     bench.create(callers, callers)
@@ -152,7 +156,7 @@ def measure(bench: Bench, circs: int, batches: int, callers: int, profile_to: Pa
     batched = bench.batch(batches)
     bench.settle()
     batched_seconds = time.perf_counter() - began
-    return Figures(
+    return Measured(
         median_alone_ms=alone.median_ms,
         median_together_ms=together.median_ms,
         cpu_ms=1_000 * cpu / circs,
@@ -199,22 +203,38 @@ def _same_circs(rows: Sequence[tuple[str, int, bytes, str]]) -> float:
         return _anvil_takes(rpc, account, [row[2] for row in rows[first:]], last_nonce)
 
 
-ROWS = (
-    ("CreateCirc a second, answered", "circs_answered", ",.0f"),
-    ("CreateCirc a second, final", "circs_final", ",.0f"),
-    ("median of CreateCirc with 1 caller, ms", "median_alone_ms", ".1f"),
-    ("median of CreateCirc with {callers} callers, ms", "median_together_ms", ".1f"),
-    ("the node's CPU time for a CreateCirc until it is final, ms", "cpu_ms", ".2f"),
-    ("goods a second by BatchCirc(1,000), answered", "goods_answered", ",.0f"),
-    ("goods a second by BatchCirc(1,000), final", "goods_final", ",.0f"),
-    ("resident memory idle, MiB", "idle_mib", ",.0f"),
-    ("resident memory loaded, MiB", "loaded_mib", ",.0f"),
-)
+ALONE = "transfers that Anvil takes alone"
+SAME = "of the same transactions that Anvil takes alone"
+
+
+def of_embedded(seen: Measured) -> list[Figure]:
+    """What is told of a node with a chain inside."""
+    return [
+        Figure("embedded chain: CreateCirc, final", seen.circs_final, "/s"),
+        Figure("embedded chain: goods by BatchCirc(1,000), final", seen.goods_final, "/s"),
+        Figure("embedded chain: memory, idle", seen.idle_mib, "MiB"),
+    ]
+
+
+def of_anvil(seen: Measured, callers: int, alone: float, same: float) -> list[Figure]:
+    """What is told of a node on Anvil, which took so many transfers, and so many of the same transactions, a second."""
+    return [
+        Figure("CreateCirc, answered", seen.circs_answered, "/s", same, SAME),
+        Figure("CreateCirc, final", seen.circs_final, "/s", same, SAME, at_least=CIRCS_OF_ALONE),
+        Figure("CreateCirc, final, beside transfers", seen.circs_final, "/s", alone, ALONE),
+        Figure("CreateCirc with 1 caller, median", seen.median_alone_ms, "ms", at_most=5),
+        Figure(f"CreateCirc with {callers} callers, median", seen.median_together_ms, "ms", at_most=40),
+        Figure("CPU time of the node for a CreateCirc until it is final", seen.cpu_ms, "ms"),
+        Figure("goods by BatchCirc(1,000), answered", seen.goods_answered, "/s"),
+        Figure("goods by BatchCirc(1,000), final", seen.goods_final, "/s", at_least=20_000),
+        Figure("memory, idle", seen.idle_mib, "MiB"),
+        Figure("memory, loaded", seen.loaded_mib, "MiB"),
+    ]
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/bench circs", description=__doc__)
     parser.add_argument("--circs", type=int, default=6_000, help="CreateCirc calls on Anvil (%(default)s)")
     parser.add_argument("--batches", type=int, default=50, help="BatchCirc(1,000) calls on each chain (%(default)s)")
     parser.add_argument("--callers", type=int, default=32, help="concurrent callers (%(default)s)")
@@ -222,37 +242,30 @@ def main() -> None:
     parser.add_argument(
         "--profile", type=Path, metavar="FILE", help="write a flame graph (SVG) of the node under CreateCirc on Anvil"
     )
+    figures.add_json(parser)
     args = parser.parse_args()
     console = Console()
-    embedded: Figures | None = None
+    found: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="vtrace-bench-") as temporary:
         home = Path(temporary)
         if not args.no_embedded:
             with console.status("embedded chain…"), running(home / "embedded") as node:
-                embedded = measure(Bench(node), min(args.circs, 1_000), args.batches, args.callers, None)
+                found += of_embedded(measure(Bench(node), min(args.circs, 1_000), args.batches, args.callers, None))
         with console.status("Anvil…"), anvil(*ANVIL) as url:
             rpc = HttpRpc(url)
             alone = _transfers()
             with on_anvil(home, url, rpc) as node:
                 bench = Bench(node)
-                figures = measure(bench, args.circs, args.batches, args.callers, args.profile)
+                seen = measure(bench, args.circs, args.batches, args.callers, args.profile)
                 rows = bench.transactions()
             rpc.close()
         with console.status("Anvil without the node…"):
             same = _same_circs(rows)
             # Once more, and the better of the two: what else the machine does must not flatter the ratio.
             alone = max(alone, _transfers())
-    table = Table("figure", "embedded chain", "on Anvil", "on Anvil / Anvil alone")
-    for name, field, shape in ROWS:
-        here = "" if embedded is None else format(getattr(embedded, field), shape)
-        there = getattr(figures, field)
-        ratio = f"{there / alone:.2f}" if field.startswith("circs_") else ""
-        table.add_row(name.format(callers=args.callers), here, format(there, shape), ratio)
-    table.add_row("transfers a second that Anvil takes alone", "", f"{alone:,.0f}", "1.00")
-    table.add_row("the node's transactions a second that Anvil takes alone", "", f"{same:,.0f}", f"{same / alone:.2f}")
-    console.print(table)
+    figures.put_out("circs", [*of_anvil(seen, args.callers, alone, same), *found], args.json)
     if args.profile:
-        console.print(flame.table(args.profile, figures.cpu_ms))
+        console.print(flame.table(args.profile, seen.cpu_ms))
 
 
 if __name__ == "__main__":

@@ -17,16 +17,15 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc
 from rich.console import Console
-from rich.table import Table
 
-from scripts import flame, http_load
+from scripts import figures, flame, http_load
 from scripts.bench_node import cpu_seconds
+from scripts.figures import Figure
 from tests.page.browser import CHROMIUM, chromium
 from tests.support import people
 from tests.support.node import RunningNode, running
@@ -75,12 +74,11 @@ class Weight:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Measured:
     """All that is measured; milliseconds are of one view or call."""
 
     page_p50_ms: float
     get_circ_p50_ms: float
-    page_over_get_circ: float
     views_a_second: float
     view_cpu_ms: float
     first_views_a_second: float
@@ -183,7 +181,7 @@ def _browsed(node: RunningNode, goods_id: int) -> Browsed:
     return Browsed(*(statistics.median(each[name] for each in found) for name in ("paint", "interactive", "checked")))
 
 
-def measure(node: RunningNode, views: int, connections: int, profile_to: Path | None) -> Figures:
+def measure(node: RunningNode, views: int, connections: int, profile_to: Path | None) -> Measured:
     """All figures of one node."""
     goods, many = _goods(people.maker(node.client))
     hot = goods[:100]
@@ -192,10 +190,9 @@ def measure(node: RunningNode, views: int, connections: int, profile_to: Path | 
     with flame.recorded(node.process.pid, profile_to) if profile_to else nullcontext():
         rate, cpu_ms = _views(node, hot, views, connections)
     first_rate, first_cpu_ms = _views(node, goods, len(goods) * len(LANGUAGES), connections)
-    return Figures(
+    return Measured(
         page_p50_ms=page_ms,
         get_circ_p50_ms=call_ms,
-        page_over_get_circ=page_ms / call_ms,
         views_a_second=rate,
         view_cpu_ms=cpu_ms,
         first_views_a_second=first_rate,
@@ -207,32 +204,35 @@ def measure(node: RunningNode, views: int, connections: int, profile_to: Path | 
     )
 
 
-def table(figures: Figures) -> Table:
-    """The figures beside what is wanted."""
-    shown = Table("figure", "measured", "wanted")
-    rows: list[tuple[str, str, str]] = [
-        (f"median of a view, {CIRCS} circs, ms", f"{figures.page_p50_ms:.2f}", ""),
-        ("median of GetCirc of the same goods, ms", f"{figures.get_circ_p50_ms:.2f}", ""),
-        ("view / GetCirc", f"{figures.page_over_get_circ:.2f}", "at most 3"),
-        ("views a second", f"{figures.views_a_second:,.0f}", "500"),
-        ("the node's CPU time for a view, ms", f"{figures.view_cpu_ms:.2f}", ""),
-        ("first views a second (no page of it kept)", f"{figures.first_views_a_second:,.0f}", ""),
-        ("the node's CPU time for a first view, ms", f"{figures.first_view_cpu_ms:.2f}", ""),
+def of(seen: Measured) -> list[Figure]:
+    """The figures, with what is wanted of them."""
+    found = [
+        Figure(
+            *(f"a view of {CIRCS} circs, median", seen.page_p50_ms, "ms"),
+            *(seen.get_circ_p50_ms, "ms, GetCirc of the same goods"),
+            at_most=3,
+        ),
+        Figure("views", seen.views_a_second, "/s", at_least=500),
+        Figure("CPU time of the node for a view", seen.view_cpu_ms, "ms"),
+        Figure("first views (no page of it kept)", seen.first_views_a_second, "/s"),
+        Figure("CPU time of the node for a first view", seen.first_view_cpu_ms, "ms"),
     ]
-    for count, weight, browsed, most, wanted in (
-        (CIRCS, figures.weight, figures.browsed, "under 60,000", "under 1,000"),
-        (CIRCS_MANY, figures.weight_many, figures.browsed_many, "", "under 2,000"),
+    for count, weight, browsed, bytes_max, ms_max in (
+        (CIRCS, seen.weight, seen.browsed, 60_000, 1_000),
+        (CIRCS_MANY, seen.weight_many, seen.browsed_many, None, 2_000),
     ):
-        rows.append((f"{count} circs: page, bytes", f"{weight.page:,}", ""))
-        rows.append((f"{count} circs: page, bytes sent", f"{weight.page_sent:,}", ""))
-        rows.append((f"{count} circs: page, style and script, bytes sent", f"{weight.all_sent:,}", most))
-        times: dict[str, Any] = asdict(browsed) if browsed else {}
-        for name, value in times.items():
-            what = name.removesuffix("_ms")
-            rows.append((f"{count} circs: {what}, ms", f"{value:,.0f}", wanted if what == "interactive" else ""))
-    for row in rows:
-        shown.add_row(*row)
-    return shown
+        found += [
+            Figure(f"{count} circs: page", weight.page, "bytes"),
+            Figure(f"{count} circs: page, as sent", weight.page_sent, "bytes"),
+            Figure(f"{count} circs: page, style and script, as sent", weight.all_sent, "bytes", at_most=bytes_max),
+        ]
+        if browsed is not None:
+            found += [
+                Figure(f"{count} circs: painted", browsed.paint_ms, "ms"),
+                Figure(f"{count} circs: interactive", browsed.interactive_ms, "ms", at_most=ms_max),
+                Figure(f"{count} circs: checked", browsed.checked_ms, "ms"),
+            ]
+    return found
 
 
 def main() -> None:
@@ -240,7 +240,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench page", description=__doc__)
     parser.add_argument("--views", type=int, default=6_000, help="views of pages seen before (%(default)s)")
     parser.add_argument("--connections", type=int, default=16, help="readers at once (%(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    figures.add_json(parser)
     parser.add_argument("--profile", type=Path, metavar="FILE", help="write a flame graph (SVG) of the node")
     args = parser.parse_args()
     console = Console()
@@ -249,10 +249,8 @@ def main() -> None:
         console.status("pages…"),
         running(Path(home) / "data") as node,
     ):
-        figures = measure(node, args.views, args.connections, args.profile)
-    if args.json:
-        args.json.write_text(json.dumps(asdict(figures), indent=2) + "\n")
-    console.print(table(figures))
+        seen = measure(node, args.views, args.connections, args.profile)
+    figures.put_out("page", of(seen), args.json)
     if not CHROMIUM:
         console.print("no chromium on this machine: when a page is interactive was not measured")
 

@@ -144,7 +144,7 @@ class Soak:
         self._told = told
         self._data_dir = home / "data"
         self.anvil = Anvil(home)
-        self._options = ["--chain", self.anvil.url, "--confirmations", str(CONFIRMATIONS)]
+        self._options = ["--chain", self.anvil.url, "--confirmations", str(CONFIRMATIONS), "--rate-factor", "0"]
         for number in range(signers):
             key, key_file = signer.new_key(), home / f"signer{number}.key"
             fund(self.anvil.rpc, signer.address_of(key))

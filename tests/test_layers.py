@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "clock": set(),
     "faults": set(),
     "config": {"errors"},
+    "tls": {"errors"},
     "domain": {"errors"},
     "store": {"domain", *BASE},
     "chain": {"domain", *BASE},
@@ -24,11 +25,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"domain", "wire", *BASE},
     "codes": {"domain", *BASE},
     "flow": {"domain", *ROOMS, *BASE},
-    "api": {"flow", "domain", "wire", *BASE},
-    "page": {"flow", "codes", "domain", "chain", "config", *BASE},
+    "api": {"flow", "domain", "wire", "tls", *BASE},
+    "page": {"flow", "codes", "domain", "chain", "config", "tls", *BASE},
     "unlocking": {"config", "store", *BASE},
     "opening": {"unlocking", "flow", "config", "chain", "files", "store", *BASE},
-    "app": {"opening", "unlocking", "api", "page", "flow", "domain", "config", *ROOMS, *BASE},
+    "app": {"opening", "unlocking", "api", "page", "flow", "domain", "config", "tls", *ROOMS, *BASE},
     "cli": {
         *("app", "opening", "unlocking", "api", "models", "codes", "flow", "domain", "chain", "files", "config"),
         *BASE,
@@ -57,6 +58,7 @@ ONLY_IN: dict[str, set[str]] = {
     "grpc": {"api", "models"},
     "starlette": {"page"},
     "uvicorn": {"page"},
+    "h11": {"page"},
     "jinja2": {"page"},
     "swagger_ui_bundle": {"page"},
     "jwt": {"api"},
@@ -77,7 +79,7 @@ ONLY_IN: dict[str, set[str]] = {
 }
 """outside library → the rooms that may see it."""
 
-STANDARD_ONLY = {"domain", "errors", "clock", "faults", "config"}
+STANDARD_ONLY = {"domain", "errors", "clock", "faults", "config", "tls"}
 
 
 def _modules() -> list[Path]:

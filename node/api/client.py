@@ -6,7 +6,9 @@ that can't be reached.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,6 +35,7 @@ from node.wire.vtrace.v1 import custody_pb2, label_pb2
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 TIMEOUT_SECONDS = 10.0
+RETRIES_SECONDS_MAX = 60.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 MESSAGE_SHOWN_MAX = 500
 
@@ -84,18 +87,30 @@ class NotUnderstood(Exception):
     """The node answered with bytes that are not the rpc's response."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """PEM: the authorities that a node's certificate may come from, and the caller's own certificate and key."""
+
+    ca: bytes
+    identity: bytes | None = None
+
+
 class NodeClient:
     """Calls the rpcs of one node. Threads may share it.
 
-    ``timeout_seconds`` bounds each call as a whole.
+    ``timeout_seconds`` bounds each call as a whole. ``tls`` says whom to trust; without it calls go in the clear.
     """
 
-    def __init__(self, address: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, address: str, timeout_seconds: float = TIMEOUT_SECONDS, tls: ClientTls | None = None) -> None:
         if timeout_seconds <= 0:
             raise ValueError(f"timeout is {timeout_seconds} seconds, want > 0")
         self.address = address
         self._timeout_seconds = timeout_seconds
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        if tls is None:
+            self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        else:
+            credentials = grpc.ssl_channel_credentials(tls.ca, tls.identity, tls.identity)
+            self._channel = grpc.secure_channel(address, credentials, options=_OPTIONS)
 
     def call(
         self, name: str, request: Message, token: str | None = None, metadata: Sequence[tuple[str, str | bytes]] = ()
@@ -144,7 +159,7 @@ class AuditedNode:
     def history(self, goods_id: int) -> ShownGoods | None:
         """See NodeView."""
         try:
-            response = self._client.call("GetCirc", wire.GetCircRequest(goods_id=goods_id), self._token)
+            response = self._patiently("GetCirc", wire.GetCircRequest(goods_id=goods_id))
         except Refused as refusal:
             if self._token is not None and refusal.status == Status.UNAUTHENTICATED:
                 raise AuditImpossible(f"the node does not take the token: {refusal}") from refusal
@@ -159,6 +174,19 @@ class AuditedNode:
         except NotUnderstood as fault:
             raise Unreadable(str(fault)) from fault
         return shown_goods(response)
+
+    def _patiently(self, name: str, request: Message) -> Any:
+        """A call that waits as the node asks, for RETRIES_SECONDS_MAX in all: it may count how often it is asked."""
+        until = time.monotonic() + RETRIES_SECONDS_MAX
+        while True:
+            try:
+                return self._client.call(name, request, self._token)
+            except Refused as refusal:
+                wait = refusal.retry_seconds or 0.0
+                is_limit = refusal.status == Status.RESOURCE_EXHAUSTED and wait > 0
+                if not is_limit or time.monotonic() + wait > until:
+                    raise
+                time.sleep(wait)
 
 
 def shown_goods(response: wire.GetCircResponse) -> ShownGoods:

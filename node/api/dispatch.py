@@ -10,16 +10,20 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from node.api import fields
-from node.api.auth import Session, Tokens
+from node.api.auth import Session
 from node.api.call import Call, Origin, address_in, key_in
+from node.api.certificate import Callers
 from node.api.outgoing import Outgoing, Page
 from node.api.services import SERVICES, message_class
 from node.api.streams import Incoming
 from node.api.witness import Seen, Witness
 from node.domain.access import ACCESS, Access, hold_role, hold_self
+from node.domain.rates import Rate
+from node.domain.records import User
 from node.errors import IndexUnavailable, Reason, SignerUnavailable, Status, VTraceError
 from node.faults import point
 from node.flow.once import Once
+from node.flow.rates import Rates, TooOften
 
 RETRY_SECONDS = 5
 
@@ -34,27 +38,61 @@ class Asked:
 
     ``read`` gives the request, or an iterator of a stream's messages, and raises VTraceError for what is none.
     ``metadata`` has lower-case names, and bytes for names that end in -bin. ``is_there`` tells whether the caller
-    still waits for the answer. ``peer`` is who the connection comes from, as ``client_address`` takes it.
+    still waits for the answer. ``peer`` is who the connection comes from, as ``client_address`` takes it;
+    ``certificate`` the client's, DER or PEM, if TLS has verified one.
     """
 
     read: Callable[[], Any]
     metadata: Sequence[tuple[str, str | bytes]]
     is_there: Callable[[], bool]
     peer: str
+    certificate: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What every call passes first: who calls, how often, and behind how many proxies."""
+
+    callers: Callers
+    rates: Rates
+    trusted_proxies: int = 0
+
+    def enter(self, peer: str, metadata: Iterable[tuple[str, str | bytes]], access: Access) -> Seen:
+        """What is known of a call that comes in; TooOften if its address has called too often."""
+        seen = Seen(address_in(peer, metadata, self.trusted_proxies))
+        self.rates.from_address(access.rate, seen.address)
+        return seen
+
+    def reader(self, authorization: str | None, certificate: bytes | None) -> User:
+        """Who reads what only some may, once it is known and may read now."""
+        user = self.callers.session(authorization, certificate).user
+        self.rates.from_user(Rate.HEAVY_READ, user.id)
+        return user
+
+    def session(
+        self,
+        metadata: Iterable[tuple[str, str | bytes]],
+        certificate: bytes | None,
+        access: Access,
+        name: str,
+        seen: Seen,
+    ) -> Session:
+        """Who calls, once it is known, may call now and has one of the row's roles.
+
+        ``seen`` learns it also of one who has none.
+        """
+        session = self.callers.session(_authorization(metadata), certificate)
+        seen.who = session.user.username
+        self.rates.from_user(access.rate, session.user.id)
+        hold_role(access, session.user, name)
+        point("authenticated")
+        return session
 
 
 class Rpc:
-    """One rpc: authenticates, holds its row of the table, answers; every fault becomes a VTraceError."""
+    """One rpc: counts, authenticates, holds its row of the table, answers; every fault becomes a VTraceError."""
 
-    def __init__(
-        self,
-        method: Any,
-        servicers: Sequence[Any],
-        tokens: Tokens,
-        once: Once,
-        trusted_proxies: int,
-        witness: Witness,
-    ) -> None:
+    def __init__(self, method: Any, servicers: Sequence[Any], door: Door, once: Once, witness: Witness) -> None:
         self.method = method
         self.name: str = method.name
         self.request_class = message_class(method.input_type)
@@ -69,9 +107,8 @@ class Rpc:
         self._servicer = servicer
         self._work: Callable[..., Any] = getattr(servicer, self.name)
         self._failed: Reason = servicer.failed
-        self._tokens = tokens
+        self._door = door
         self._once = once
-        self._trusted_proxies = trusted_proxies
         self._witness = witness
         # The servicer of an rpc that makes something asks for the Call, and makes it once.
         wanted = inspect.signature(self._work).parameters
@@ -84,9 +121,11 @@ class Rpc:
 
         VTraceError is all that it raises.
         """
-        seen = Seen(address_in(asked.peer, asked.metadata, self._trusted_proxies))
+        seen = self._door.enter(asked.peer, asked.metadata, self.access)
         try:
             answered = guarded(self.name, self._failed, lambda: self._answer(asked, seen))
+        except TooOften:
+            raise  # not for the audit log, which anybody could fill with these
         except VTraceError as fault:
             self._witness.refused(self.name, seen, fault)
             raise
@@ -100,7 +139,7 @@ class Rpc:
     def _answer(self, asked: Asked, seen: Seen) -> Any:
         caller, logged_in = None, 0
         if not self.access.open_to_anyone:
-            session = session_of(self._tokens, asked.metadata, self.access, self.name, seen)
+            session = self._door.session(asked.metadata, asked.certificate, self.access, self.name, seen)
             caller, logged_in = session.user, session.logged_in
         given = seen.given = self._read(asked)
         if caller is not None and self._named is not None:
@@ -153,25 +192,12 @@ def guarded(name: str, failed: Reason, work: Callable[[], T]) -> T:
         raise VTraceError(failed, f"{name} failed inside the node; its log says why", status=Status.INTERNAL) from fault
 
 
-def session_of(
-    tokens: Tokens, metadata: Iterable[tuple[str, str | bytes]], access: Access, name: str, seen: Seen
-) -> Session:
-    """Who calls, once it is known and has one of the row's roles. ``seen`` learns it also of one who has none."""
-    session = tokens.session(_authorization(metadata))
-    seen.who = session.user.username
-    hold_role(access, session.user, name)
-    point("authenticated")
-    return session
-
-
-def all_rpcs(
-    servicers: Sequence[Any], tokens: Tokens, once: Once, witness: Witness, trusted_proxies: int = 0
-) -> list[Rpc]:
+def all_rpcs(servicers: Sequence[Any], door: Door, once: Once, witness: Witness) -> list[Rpc]:
     """The rpcs of all services, each of which must have a servicer and a row in the table of access."""
     if missing := fields.missing_rows():
         raise AssertionError(f"no row in the table of node/api/fields.py: {', '.join(missing)}")
     methods = [method for service in SERVICES for method in service.methods]
-    return [Rpc(method, servicers, tokens, once, trusted_proxies, witness) for method in methods]
+    return [Rpc(method, servicers, door, once, witness) for method in methods]
 
 
 def _authorization(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:

@@ -9,14 +9,13 @@ import asyncio
 import json
 import re
 import threading
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent import futures
 from typing import Any
 
 from node import __version__
-from node.api.auth import Tokens
-from node.api.call import address_in, key_in
-from node.api.dispatch import guarded, session_of
+from node.api.call import key_in
+from node.api.dispatch import Door, guarded
 from node.api.epcis_problem import Answer, of_error, of_faults, problem
 from node.api.http import ANSWER_SECONDS_MAX
 from node.api.http_request import Receive, Refused, Request, Scope
@@ -33,9 +32,11 @@ from node.domain.records import User
 from node.errors import Reason, Status, VTraceError, invalid, shown
 from node.faults import point
 from node.flow.capture import Captures, Job
+from node.flow.rates import TooOften
 
 PATH = "/epcis/capture"
 NAME = "capture"
+ROW = ACCESS["BatchCirc"]
 THREADS = 4
 REQUESTS_MAX = 32
 PARSED_AT_ONCE_MAX = 2
@@ -69,14 +70,11 @@ _parsing = threading.BoundedSemaphore(PARSED_AT_ONCE_MAX)
 class CaptureApi:
     """The ASGI application. ``base`` is where the private URNs of the node's contract begin."""
 
-    def __init__(
-        self, captures: Captures, tokens: Tokens, base: str, witness: Witness, trusted_proxies: int = 0
-    ) -> None:
+    def __init__(self, captures: Captures, door: Door, base: str, witness: Witness) -> None:
         self._captures = captures
-        self._tokens = tokens
+        self._door = door
         self._base = base
         self._witness = witness
-        self._trusted_proxies = trusted_proxies
         self._places = threading.BoundedSemaphore(REQUESTS_MAX)
         self._threads = futures.ThreadPoolExecutor(THREADS, thread_name_prefix="epcis-capture")
         self._running: set[futures.Future[Answer]] = set()
@@ -124,21 +122,22 @@ class CaptureApi:
         if request.method == "OPTIONS":
             return Answer(204, headers=[(b"allow", ", ".join(allowed).encode())])
         _hold_versions(request)
-        metadata = request.metadata()
         if request.method == "POST":
             _hold_behaviour(request)
             _hold_type(request)
             body = await request.body()
-            return await self._worked(request, lambda seen: self._capture(body, metadata, seen))
+            return await self._worked(request, lambda seen: self._capture(body, request, seen))
         asked = _page(request.query) if not capture_id else (None, 0)
-        return await self._worked(request, lambda seen: self._shown(metadata, capture_id, *asked, seen))
+        return await self._worked(request, lambda seen: self._shown(request, capture_id, *asked, seen))
 
     async def _worked(self, request: Request, work: Callable[[Seen], Answer]) -> Answer:
-        seen = Seen(address_in(request.peer, request.metadata(), self._trusted_proxies))
+        seen = self._door.enter(request.peer, request.metadata(), ROW)
 
         def witnessed() -> Answer:
             try:
                 return guarded(NAME, Reason.CREATE_CIRC_FAILED, lambda: work(seen))
+            except TooOften:
+                raise
             except VTraceError as fault:
                 self._witness.refused(NAME, seen, fault)
                 raise
@@ -152,8 +151,9 @@ class CaptureApi:
             late = f"no answer within {ANSWER_SECONDS_MAX} s; it may still be done: send the same again, which is safe"
             raise _not_now(late, Status.DEADLINE_EXCEEDED) from None
 
-    def _capture(self, body: bytes, metadata: Sequence[tuple[str, str | bytes]], seen: Seen) -> Answer:
-        caller = session_of(self._tokens, metadata, ACCESS["BatchCirc"], NAME, seen).user
+    def _capture(self, body: bytes, request: Request, seen: Seen) -> Answer:
+        metadata = request.metadata()
+        caller = self._door.session(metadata, request.certificate, ROW, NAME, seen).user
         key = key_in(metadata)
         try:
             with _parsing:
@@ -167,10 +167,8 @@ class CaptureApi:
         self._witness.captured(seen, job)
         return Answer(202, _job(job), [(b"location", f"{PATH}/{job.capture_id}".encode())])
 
-    def _shown(
-        self, metadata: Sequence[tuple[str, str | bytes]], capture_id: str, before: int | None, limit: int, seen: Seen
-    ) -> Answer:
-        caller = session_of(self._tokens, metadata, ACCESS["BatchCirc"], NAME, seen).user
+    def _shown(self, request: Request, capture_id: str, before: int | None, limit: int, seen: Seen) -> Answer:
+        caller = self._door.session(request.metadata(), request.certificate, ROW, NAME, seen).user
         if not capture_id:
             jobs = self._captures.jobs(caller, before, limit + 1)
             link = (

@@ -25,6 +25,7 @@ from node.wire.vtrace.v1 import service_pb2 as wire
 ANSWER_SECONDS_MAX = 60
 REQUESTS_MAX = 128
 THREADS = 16
+UPLOADS_MAX = 8
 LARGE_BYTES = 256 * 1024
 LARGE_AT_ONCE_MAX = 2
 RETRY_SECONDS = 1
@@ -87,6 +88,9 @@ class HttpApi:
         self._document = document
         self._places = threading.BoundedSemaphore(REQUESTS_MAX)
         self._threads = futures.ThreadPoolExecutor(THREADS, thread_name_prefix="http-rpc")
+        # They may last for an hour, so they have threads of their own.
+        self._upload_places = threading.BoundedSemaphore(UPLOADS_MAX)
+        self._upload_threads = futures.ThreadPoolExecutor(UPLOADS_MAX, thread_name_prefix="http-upload")
         self._running: set[futures.Future[Any]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,10 +100,7 @@ class HttpApi:
         if scope["path"] == DOCUMENT_PATH:
             answer = self._described(request)
         elif not self._places.acquire(blocking=False):
-            busy = f"{REQUESTS_MAX} requests are under way: try again in a moment"
-            answer = _refusal(
-                VTraceError(Reason.SERVICE_OFFLINE, busy, status=Status.RESOURCE_EXHAUSTED, retry_seconds=RETRY_SECONDS)
-            )
+            answer = _refusal(_busy(f"{REQUESTS_MAX} requests"))
         else:
             try:
                 answer = await self._answer(request)
@@ -121,7 +122,8 @@ class HttpApi:
 
     def stop(self, grace_seconds: float) -> None:
         """Begin no more calls, and wait for those under way within the grace."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._upload_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
         futures.wait(set(self._running), grace_seconds)
 
     def _described(self, request: Request) -> Answer:
@@ -136,9 +138,9 @@ class HttpApi:
                 raise self._no_route(request)
             route, segments = found
             rpc = self._rpcs[route.method.full_name]
+            _hold_plain(request)
             if route.method.client_streaming:
-                asked = _streamed(rpc, request)
-                return Answer(await self._worked(rpc, lambda: protojson.to_json(rpc.answer(asked)), None))
+                return Answer(await self._uploaded(rpc, _streamed(rpc, request)))
             asked = await _whole(rpc, route, segments, request)
             if route.method.server_streaming:
                 return Stream(rpc, await self._worked(rpc, lambda: rpc.answer(asked), ANSWER_SECONDS_MAX))
@@ -155,8 +157,21 @@ class HttpApi:
         message = f"{shown(request.raw_path)} is no route here; {DOCUMENT_PATH} has them all"
         return Refused(404, VTraceError(Reason.SERVICE_OFFLINE, message, status=Status.UNIMPLEMENTED))
 
-    async def _worked(self, rpc: Rpc, work: Callable[[], Any], seconds: float | None) -> Any:
-        working = self._threads.submit(work)
+    async def _uploaded(self, rpc: Rpc, asked: Asked) -> bytes:
+        if not self._upload_places.acquire(blocking=False):
+            raise _busy(f"{UPLOADS_MAX} uploads")
+        try:
+            answered: bytes = await self._worked(
+                rpc, lambda: protojson.to_json(rpc.answer(asked)), None, self._upload_threads
+            )
+            return answered
+        finally:
+            self._upload_places.release()
+
+    async def _worked(
+        self, rpc: Rpc, work: Callable[[], Any], seconds: float | None, threads: futures.Executor | None = None
+    ) -> Any:
+        working = (threads or self._threads).submit(work)
         self._running.add(working)
         working.add_done_callback(self._running.discard)
         try:
@@ -195,7 +210,7 @@ async def _whole(rpc: Rpc, route: transcode.Route, segments: list[str], request:
             setattr(message, CURSOR, last_id)  # who comes again has the first address, with the first cursor
         return message
 
-    return Asked(read, request.metadata(), request.is_there, request.peer)
+    return Asked(read, request.metadata(), request.is_there, request.peer, request.certificate)
 
 
 def _streamed(rpc: Rpc, request: Request) -> Asked:
@@ -213,7 +228,14 @@ def _streamed(rpc: Rpc, request: Request) -> Asked:
 
     if kind != http_upload.JSON and rpc.request_class is not wire.UploadRequest:
         _hold_json(request)
-    return Asked(read, request.metadata(), request.is_there, request.peer)
+    return Asked(read, request.metadata(), request.is_there, request.peer, request.certificate)
+
+
+def _hold_plain(request: Request) -> None:
+    """No body is unpacked here, so a small one can't become a large one."""
+    coding = request.header(b"content-encoding").strip().lower()
+    if coding not in ("", "identity"):
+        raise Refused(415, invalid("content-encoding", coding, "the body as it is"), (b"accept-encoding", b"identity"))
 
 
 def _hold_json(request: Request) -> None:
@@ -223,6 +245,11 @@ def _hold_json(request: Request) -> None:
     # Without this a browser would bring what any page says here without asking first: it asks before it sends JSON.
     if not (is_json and parameters.get("charset", "utf-8").lower() == "utf-8"):
         raise Refused(415, invalid("content-type", header or "missing", f"{JSON_TYPE}, in UTF-8"))
+
+
+def _busy(what: str) -> VTraceError:
+    message = f"{what} are under way: try again in a moment"
+    return VTraceError(Reason.SERVICE_OFFLINE, message, status=Status.RESOURCE_EXHAUSTED, retry_seconds=RETRY_SECONDS)
 
 
 def _wrong_method(request: Request, methods: list[str]) -> Refused:

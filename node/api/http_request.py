@@ -14,6 +14,8 @@ from node.errors import Reason, Status, VTraceError, invalid
 BODY_BYTES_MAX = 4 * 1024 * 1024
 BODY_SECONDS_MAX = 30
 _BINARY = "-bin"
+CERTIFICATE = "certificate"
+"""Where the server puts the client's certificate, DER, in a request's state."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -39,6 +41,7 @@ class Request:
         self.query: bytes = scope["query_string"]
         client = scope.get("client")
         self.peer: str = client[0] if client else ""
+        self.certificate: bytes | None = scope.get("state", {}).get(CERTIFICATE)
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._receive = receive
         self._loop = asyncio.get_running_loop()

@@ -12,52 +12,71 @@ from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
 from node.api.dispatch import Asked, Rpc
+from node.api.guard import THREADS, Guard
 from node.api.others import Strict, keep_metadata_out_of_logs
 from node.api.push import Pusher
 from node.api.services import SERVICES
 from node.api.status import to_status
 from node.api.threads import Threads
 from node.errors import SetupError, VTraceError, invalid
-from node.flow.watch import WATCHERS_MAX
+from node.tls import TlsFiles
 
-THREADS = 32
-CONCURRENT_RPCS_MAX = 512 + WATCHERS_MAX
+OPEN_CALLS_MAX = 12_000
+CONNECTIONS_MAX = 2_048
+CONNECTION_STREAMS_MAX = 128
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+METADATA_BYTES_MAX = 16 * 1024
+HANDSHAKE_MS_MAX = 10_000
+IDLE_MS_MAX = 600_000
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.max_concurrent_streams", CONNECTION_STREAMS_MAX),
+    ("grpc.max_allowed_incoming_connections", CONNECTIONS_MAX),
+    # TLS and HTTP/2's first frames together.
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS_MAX),
+    ("grpc.max_connection_idle_ms", IDLE_MS_MAX),
+    ("grpc.keepalive_time_ms", 120_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.so_reuseport", 0),
     # The window of a stream is this and no more, else gRPC lets it grow and large messages pile up in memory.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 1024 * 1024),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
 
 
 class Server:
-    """Serves the rpcs, the standard health service and reflection on one address."""
+    """Serves the rpcs, the standard health service and reflection on one address; in the clear without ``tls``."""
 
-    def __init__(self, address: str, rpcs: Sequence[Rpc]) -> None:
+    def __init__(self, address: str, rpcs: Sequence[Rpc], tls: TlsFiles | None = None) -> None:
         keep_metadata_out_of_logs()
+        self._certified = tls is not None and tls.client_ca is not None
+        self._guard = Guard()
         self._threads = Threads(THREADS, "rpc")
         self._server = grpc.server(
             self._threads,
-            interceptors=(Strict(),),
+            interceptors=(self._guard, Strict()),
             options=_OPTIONS,
-            maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX,
+            maximum_concurrent_rpcs=OPEN_CALLS_MAX,
         )
         self._pusher = Pusher()
         for service in SERVICES:
             handlers = {rpc.name: self._handler(rpc) for rpc in rpcs if rpc.method.containing_service is service}
             generic = grpc.method_handlers_generic_handler(service.full_name, handlers)
             self._server.add_generic_rpc_handlers((generic,))
-        self._health = health.HealthServicer()
+        # Its other way to watch goes past the guard.
+        self._health = health.HealthServicer(experimental_non_blocking=False)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         served = [service.full_name for service in SERVICES]
         reflection.enable_server_reflection((*served, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         try:
-            self.port = self._server.add_insecure_port(address)
+            if tls is None:
+                self.port = self._server.add_insecure_port(address)
+            else:
+                self.port = self._server.add_secure_port(address, _credentials(tls))
         except RuntimeError as fault:
             raise SetupError(f"--grpc {address}: can't listen there; is another node running?") from fault
 
@@ -72,6 +91,7 @@ class Server:
         self._server.stop(grace_seconds).wait(grace_seconds + 1)
         self._threads.shutdown()
         self._pusher.stop()
+        self._guard.close()
 
     def _set_health(self, status: int) -> None:
         for name in ("", *(service.full_name for service in SERVICES)):
@@ -94,6 +114,7 @@ class Server:
                 metadata=tuple(context.invocation_metadata()),
                 is_there=context.is_active,
                 peer=context.peer(),
+                certificate=_certificate(context) if self._certified else None,
             )
             try:
                 return rpc.answer(asked)
@@ -112,3 +133,25 @@ class Server:
             return grpc.unary_stream_rpc_method_handler(stream, *ends)
         make = grpc.stream_unary_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
         return make(handle, *ends)
+
+
+def _credentials(tls: TlsFiles) -> grpc.ServerCredentials:
+    """What gRPC asks before each handshake, so that a renewed certificate needs no restart."""
+    shown = tls.current()
+
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        return grpc.ssl_server_certificate_configuration([(shown.key, shown.chain)], tls.client_ca)
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal shown
+        now = tls.current()
+        if now is shown:
+            return None
+        shown = now
+        return configuration()
+
+    return grpc.dynamic_ssl_server_credentials(configuration(), renewed, tls.client_ca is not None)
+
+
+def _certificate(context: grpc.ServicerContext) -> bytes | None:
+    return next(iter(context.auth_context().get("x509_pem_cert", ())), None)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.cli.options import EXIT_COULD_NOT_CHECK, EXIT_DIFFERENCES, NODE, RPC, option
-from node.config import host_and_port, is_base_url
+from node.cli.options import EXIT_COULD_NOT_CHECK, EXIT_DIFFERENCES, RPC, client_of, node_option, option
+from node.config import is_base_url
 from node.errors import SetupError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ TOKEN_BYTES_MAX = 8 * 1024
 @click.command(
     epilog="Example: vtrace audit --node 127.0.0.1:50051 --rpc http://127.0.0.1:8080/rpc --contract 0x… --all"
 )
-@option("--node", "node_address", required=True, help=NODE)
+@node_option(required=True)
 @option("--rpc", "rpcs", required=True, multiple=True, help=f"{RPC} May be given again: then all must agree.")
 @option("--contract", required=True, help="Address of the contract, as its owner made it known.")
 @option(
@@ -87,13 +87,12 @@ def audit(
         raise click.UsageError("name the goods (--goods ID, again for more), or --all")
     if checkpoint is not None and not everything:
         raise click.UsageError("--checkpoint: it keeps the replay of the whole ledger, so it needs --all")
-    from node.api.client import AuditedNode, NodeClient
+    from node.api.client import AuditedNode
     from node.flow.audit import AuditImpossible
 
     try:
-        host_and_port("--node", node_address)
         token = None if token_file is None else _token(token_file)
-        with NodeClient(node_address) as client, NodeClient(node_address) as other:
+        with client_of(node_address) as client, client_of(node_address) as other:
             code = run_audit(
                 client,
                 rpcs,

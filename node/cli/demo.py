@@ -6,14 +6,18 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from node.cli.admin import people_of
 from node.cli.audit import run_audit
-from node.cli.options import EXIT_DIFFERENCES, NODE, RPC, check_used, option
+from node.cli.options import EXIT_DIFFERENCES, RPC, check_used, client_of, node_option, option
 from node.config import Config
 from node.errors import SetupError
+
+if TYPE_CHECKING:
+    from node.api.client import NodeClient
 
 PLAIN_WIDTH = 100
 
@@ -21,7 +25,7 @@ PLAIN_WIDTH = 100
 @click.command(
     "demo", epilog="Example: vtrace demo, or beside a running node: vtrace demo --node … --rpc … --contract …"
 )
-@option("--node", "node_address", help=f"{NODE} Default: a fresh node of its own, gone afterwards.")
+@node_option(" Default: a fresh node of its own, gone afterwards.")
 @option("--rpc", help=RPC)
 @option("--contract", help="Address of the running node's contract, as its ready line says.")
 @option(
@@ -36,10 +40,11 @@ def play_demo(node_address: str | None, rpc: str | None, contract: str | None, d
         if rpc is None or contract is None or data_dir is None:
             raise click.UsageError("with --node, name --rpc, --contract and --data-dir of that node too")
         check_used(data_dir)
-        _play(node_address, rpc, contract, people_of(data_dir, None).grant)
+        _play(client_of(node_address), rpc, contract, people_of(data_dir, None).grant)
         return
     from tempfile import TemporaryDirectory
 
+    from node.api.client import NodeClient
     from node.app import Node
 
     with TemporaryDirectory(prefix="vtrace-demo-") as temporary:
@@ -47,15 +52,15 @@ def play_demo(node_address: str | None, rpc: str | None, contract: str | None, d
         node = Node(Config(home, "127.0.0.1:0", "127.0.0.1:0"), on_fatal=lambda: None)
         try:
             ready = node.start()
-            _play(ready.grpc, f"http://{ready.http}/rpc", ready.contract, node.people.grant)
+            _play(NodeClient(ready.grpc), f"http://{ready.http}/rpc", ready.contract, node.people.grant)
         finally:
             node.stop()
 
 
-def _play(node_address: str, rpc: str, contract: str, grant: Callable[[str, str], object]) -> None:
+def _play(opened: NodeClient, rpc: str, contract: str, grant: Callable[[str, str], object]) -> None:
     from rich.console import Console
 
-    from node.api.client import NodeClient, Refused
+    from node.api.client import Refused
     from node.api.demo import Demo
     from node.flow.audit import AuditImpossible
 
@@ -63,7 +68,7 @@ def _play(node_address: str, rpc: str, contract: str, grant: Callable[[str, str]
     if not console.is_terminal:
         console = Console(width=PLAIN_WIDTH)
     try:
-        with NodeClient(node_address) as client:
+        with opened as client:
             story = Demo(client, console, grant)
             bags = story.play()
             story.wait(bags)
@@ -71,7 +76,7 @@ def _play(node_address: str, rpc: str, contract: str, grant: Callable[[str, str]
             console.print()
             differences = run_audit(client, [rpc], contract, bags)
     except Refused as refusal:
-        raise SetupError(f"the node at {node_address} refused: {refusal}") from refusal
+        raise SetupError(f"the node at {opened.address} refused: {refusal}") from refusal
     except AuditImpossible as fault:
         raise SetupError(f"audit: could not check: {fault}") from fault
     if differences:

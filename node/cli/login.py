@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.cli.options import NODE, option
-from node.config import host_and_port
+from node.cli.options import client_of, node_option, option
 from node.errors import SetupError
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 FILE_BYTES_MAX = 64 * 1024
 FILE = click.Path(dir_okay=False, path_type=Path)
 OPTIONS = (
-    option("--node", "node_address", required=True, help=NODE),
+    node_option(required=True),
     option("--token-file", type=FILE, help="File with the token. Or log in with --phone."),
     option("--phone", help="Log in with this phone; the password is asked for."),
     option("--password", help="The password of --phone, if it is not to be asked for."),
@@ -38,16 +37,15 @@ def logged_in(
     address: str, token_file: Path | None, phone: str | None, password: str | None
 ) -> Iterator[tuple[NodeClient, str]]:
     """A client and a token. What the node refuses is told in a line."""
-    from node.api.client import NodeClient, NotUnderstood, Refused
+    from node.api.client import NotUnderstood, Refused
     from node.api.partner import log_in
 
     if (token_file is None) == (phone is None):
         raise click.UsageError("name --token-file or --phone")
-    host_and_port("--node", address)
     if phone is not None and password is None:
         password = click.prompt("Password", hide_input=True, err=True)
     try:
-        with NodeClient(address) as client:
+        with client_of(address) as client:
             yield client, small_text(token_file) if token_file else log_in(client, phone or "", password or "")
     except Refused as refusal:
         raise SetupError(f"the node at {address} refused: {refusal}") from refusal

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.cli.options import EXIT_COULD_NOT_CHECK, EXIT_DIFFERENCES, NODE, RPC, option
-from node.config import host_and_port
+from node.cli.options import EXIT_COULD_NOT_CHECK, EXIT_DIFFERENCES, RPC, client_of, node_option, option
 from node.errors import SetupError
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def proof() -> None:
     "> goods-17.vtproof.json",
 )
 @click.argument("goods_id", type=int)
-@option("--node", "node_address", required=True, help=NODE)
+@node_option(required=True)
 @option("--rpc", required=True, help=RPC)
 @option("--contract", required=True, help="Address of the contract, as its owner made it known.")
 def proof_make(goods_id: int, node_address: str, rpc: str, contract: str) -> None:
@@ -56,14 +55,13 @@ def proof_make(goods_id: int, node_address: str, rpc: str, contract: str) -> Non
     """
     from rich.console import Console
 
-    from node.api.client import AuditedNode, NodeClient
+    from node.api.client import AuditedNode
     from node.chain.rpc import HttpRpc
     from node.domain.model import GOODS_ID_MAX
     from node.flow.proof import ProofImpossible, make, write
 
     if not 1 <= goods_id <= GOODS_ID_MAX:
         raise SetupError(f"goods {goods_id}: want an id from 1 to {GOODS_ID_MAX}")
-    host_and_port("--node", node_address)
     _check_contract(contract)
     try:
         endpoint = HttpRpc(rpc)
@@ -72,7 +70,7 @@ def proof_make(goods_id: int, node_address: str, rpc: str, contract: str) -> Non
     stderr = Console(stderr=True)
     with ExitStack() as opened:
         opened.callback(endpoint.close)
-        client = opened.enter_context(NodeClient(node_address))
+        client = opened.enter_context(client_of(node_address))
         status = opened.enter_context(stderr.status("proving")) if stderr.is_terminal else None
 
         def tell(step: str) -> None:

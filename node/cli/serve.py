@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import resource
 import signal
 import threading
 from pathlib import Path
@@ -15,9 +16,13 @@ from node.config import BACKLOG_MAX, BUMP_AFTER_SECONDS, EMBEDDED, SQLITE, Confi
 from node.errors import SetupError
 
 WAKE_SECONDS = 1.0
+OPEN_FILES = 8_192
+FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command(epilog="Example: vtrace serve --data-dir ./data --grpc 0.0.0.0:50051 --chain http://127.0.0.1:8545")
+@click.command(
+    epilog="Example: vtrace serve --data-dir ./data --grpc 0.0.0.0:50051 --tls-cert node.pem --tls-key node.key"
+)
 @DATA_DIR
 @option("--grpc", default="127.0.0.1:50051", show_default=True, help="HOST:PORT for gRPC; port 0: a free one.")
 @option("--http", default="127.0.0.1:8080", show_default=True, help="HOST:PORT for HTTP; port 0: a free one.")
@@ -34,7 +39,7 @@ WAKE_SECONDS = 1.0
     help="Where files are kept: embedded (in the data directory), or the URL of an IPFS daemon's RPC (Kubo).",
 )
 @option("--upload-max", type=Size(), default="1GiB", show_default=True, help="Bytes of one file at most: 500MiB, 2GiB.")
-@option("--public-url", help="The base of the addresses of files. Default: http:// and the address of --http.")
+@option("--public-url", help="The base of the addresses of files. Default: http(s):// and the address of --http.")
 @option(
     "--public-rpc",
     help="URL of a JSON-RPC endpoint of the chain that the pages offer to readers who check them. "
@@ -106,6 +111,26 @@ WAKE_SECONDS = 1.0
     help="Header in which the proxy in front of the node writes where a reader is, such as a country's code "
     "(CF-IPCountry), in place of whatever readers send. Scans are then counted by place too. Default: none.",
 )
+@option("--tls-cert", type=FILE, help="Certificate with its chain, PEM, for gRPC and HTTP; read again when it changes.")
+@option("--tls-key", type=FILE, help="Its key, PEM; read again when it changes.")
+@option(
+    "--tls-client-ca",
+    type=FILE,
+    help="Certificates, PEM, of those who may certify clients. gRPC then takes clients with such a certificate only; "
+    "one that names vtrace:user:USERNAME stands for that user.",
+)
+@option(
+    "--insecure",
+    is_flag=True,
+    help="Listen without TLS on addresses that others can reach, for a proxy in front that has TLS.",
+)
+@option(
+    "--rate-factor",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Multiplies how often a user or an address may call; 0: no limits.",
+)
 def serve(
     data_dir: Path,
     grpc: str,
@@ -129,6 +154,11 @@ def serve(
     models: Path | None,
     trusted_proxies: int,
     scan_place_header: str | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_client_ca: Path | None,
+    insecure: bool,
+    rate_factor: float,
 ) -> None:
     """Run a node until SIGTERM or SIGINT.
 
@@ -160,7 +190,13 @@ def serve(
         trusted_proxies=trusted_proxies,
         scan_place_header=scan_place_header,
         webhooks_local=webhooks_local,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_client_ca=tls_client_ca,
+        insecure=insecure,
+        rate_factor=rate_factor,
     )
+    _allow_open_files()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -188,3 +224,11 @@ def serve(
         node.stop()
     if node.fault is not None:
         raise SetupError(f"the node stopped: {node.fault}")
+
+
+def _allow_open_files() -> None:
+    """Both servers take more connections than shells let a process have files, by habit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

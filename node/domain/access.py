@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from node.domain.model import CircType
+from node.domain.rates import Rate
 from node.domain.records import Org, User
 from node.domain.roles import Role, has
 from node.errors import Reason, denied
@@ -31,13 +32,15 @@ class Access:
     """A row of the table.
 
     ``roles`` are those of which the caller needs one, none for an rpc that anyone may call. ``names`` is the field of
-    the request, as a path, that can name another user than the caller; only for ``others`` it may.
+    the request, as a path, that can name another user than the caller; only for ``others`` it may. ``rate`` is the
+    class of calls that it counts among.
     """
 
     roles: tuple[Role, ...]
     scope: Scope
     names: str = ""
     others: Role | None = None
+    rate: Rate = Rate.WRITE
 
     @property
     def open_to_anyone(self) -> bool:
@@ -50,66 +53,66 @@ class Access:
         return f"{needs}: {self.scope.value}{beyond}"
 
 
-def _anyone() -> Access:
-    return Access((), Scope.ANYTHING)
+def _anyone(rate: Rate) -> Access:
+    return Access((), Scope.ANYTHING, rate=rate)
 
 
-def _normal(scope: Scope, names: str = "", others: Role | None = None) -> Access:
-    return Access((Role.NORMAL,), scope, names, others)
+def _normal(scope: Scope, names: str = "", others: Role | None = None, rate: Rate = Rate.WRITE) -> Access:
+    return Access((Role.NORMAL,), scope, names, others, rate)
 
 
-def _producer(scope: Scope = Scope.OWN_ORG) -> Access:
-    return Access((Role.PRODUCER,), scope)
+def _producer(scope: Scope = Scope.OWN_ORG, rate: Rate = Rate.WRITE) -> Access:
+    return Access((Role.PRODUCER,), scope, rate=rate)
 
 
-def _boss() -> Access:
-    return Access((Role.BOSS,), Scope.OWNED_ORG)
+def _boss(rate: Rate = Rate.WRITE) -> Access:
+    return Access((Role.BOSS,), Scope.OWNED_ORG, rate=rate)
 
 
 _RECORDERS = Access((Role.TRANSPORTER, Role.EXAMINER), Scope.HOLDER)
-_EXAMINER = Access((Role.EXAMINER,), Scope.ANYTHING)
+_EXAMINER = Access((Role.EXAMINER,), Scope.ANYTHING, rate=Rate.HEAVY_READ)
 
 ACCESS: dict[str, Access] = {
-    "Register": _anyone(),
-    "Token": _anyone(),
-    "RefreshToken": _normal(Scope.SELF),
-    "Profile": _normal(Scope.SELF),
+    "Register": _anyone(Rate.LOGIN),
+    "Token": _anyone(Rate.LOGIN),
+    "RefreshToken": _normal(Scope.SELF, rate=Rate.LOGIN),
+    "Profile": _normal(Scope.SELF, rate=Rate.READ),
     "UpdateUser": _normal(Scope.SELF, "user.username.value", Role.ADMIN),
     "DeleteUser": _normal(Scope.SELF, "username", Role.ADMIN),
-    "GetOrgUser": _normal(Scope.ANYTHING),
-    "Upload": _normal(Scope.ANYTHING),
+    "GetOrgUser": _normal(Scope.ANYTHING, rate=Rate.READ),
+    "Upload": _normal(Scope.ANYTHING, rate=Rate.UPLOAD),
     "IdentityAuth": _normal(Scope.SELF, "username"),
     "OrgAuth": Access((Role.TRANSPORTER,), Scope.SELF),
     "Member": _boss(),
     "OrgRemoveMember": _boss(),
-    "ListOrgMember": _boss(),
+    "ListOrgMember": _boss(Rate.HEAVY_READ),
     "UpdateOrg": _boss(),
     "CreateGoodsClass": _producer(),
     "CreateGoodsSerial": _producer(),
     "BatchCreateGoods": _producer(),
-    "ListClass": _producer(),
-    "ListGoodsSerial": _producer(),
-    "ListGoods": _producer(),
+    "ListClass": _producer(rate=Rate.HEAVY_READ),
+    "ListGoodsSerial": _producer(rate=Rate.HEAVY_READ),
+    "ListGoods": _producer(rate=Rate.HEAVY_READ),
     "UpdateClass": _producer(),
     "UpdateGoodsSerial": _producer(),
     "UpdateGoods": _producer(),
-    "ListMaterial": _producer(Scope.ANYTHING),
-    "ListLabels": _producer(),
-    "GetClass": _producer(),
-    "GetGoodsSerial": _producer(),
+    "ListMaterial": _producer(Scope.ANYTHING, Rate.HEAVY_READ),
+    "ListLabels": _producer(rate=Rate.HEAVY_READ),
+    "GetClass": _producer(rate=Rate.READ),
+    "GetGoodsSerial": _producer(rate=Rate.READ),
     "CreateCirc": _RECORDERS,
     "BatchCirc": _RECORDERS,
-    "GetAccount": _normal(Scope.SELF),
+    "GetAccount": _normal(Scope.SELF, rate=Rate.READ),
     "SetAccount": _normal(Scope.SELF),
     "PrepareCirc": _RECORDERS,
-    "GetCirc": _anyone(),
-    "GetGoods": _anyone(),
-    "ContractName": _anyone(),
-    "ListScanAlerts": _producer(),
-    "WatchCirc": _anyone(),
-    "WatchOrgCirc": _producer(),
+    "GetCirc": _anyone(Rate.PUBLIC_READ),
+    "GetGoods": _anyone(Rate.PUBLIC_READ),
+    "ContractName": _anyone(Rate.PUBLIC_READ),
+    "ListScanAlerts": _producer(rate=Rate.HEAVY_READ),
+    "WatchCirc": _anyone(Rate.PUBLIC_READ),
+    "WatchOrgCirc": _producer(rate=Rate.READ),
     "CreateWebhook": _boss(),
-    "ListWebhooks": _boss(),
+    "ListWebhooks": _boss(Rate.READ),
     "DeleteWebhook": _boss(),
     "ListModels": _EXAMINER,
     "Predict": _EXAMINER,

@@ -15,6 +15,8 @@ from node.domain.epcis.vocabulary import EXTENSION
 from node.domain.records import User
 from node.errors import IndexUnavailable, Status, VTraceError
 from node.flow.events import Events
+from node.flow.rates import TooOften
+from node.page.protocol import CERTIFICATE
 
 PATH = "/epcis/events"
 THREADS = 2
@@ -36,10 +38,12 @@ log = logging.getLogger(__name__)
 
 
 class EventsEndpoint:
-    """Answers queries. ``caller_of`` tells whose token an ``authorization`` header holds; ``public_url`` is the node's
-    base address, as links name it."""
+    """Answers queries. ``caller_of`` tells who calls by its ``authorization`` header and its certificate;
+    ``public_url`` is the node's base address, as links name it."""
 
-    def __init__(self, events: Events, caller_of: Callable[[str | None], User], public_url: Callable[[], str]) -> None:
+    def __init__(
+        self, events: Events, caller_of: Callable[[str | None, bytes | None], User], public_url: Callable[[], str]
+    ) -> None:
         self._events = events
         self._caller_of = caller_of
         self._public_url = public_url
@@ -63,6 +67,8 @@ class EventsEndpoint:
             return _problem(400, "QueryParameterException", str(fault))
         try:
             return await to_thread.run_sync(self._answered, request, query, pairs, limiter=self._threads)
+        except TooOften as fault:
+            return _problem(429, "QueryTooLargeException", fault.message, fault.retry_seconds)
         except VTraceError as fault:
             status = 401 if fault.status is Status.UNAUTHENTICATED else 403
             return _problem(status, "SecurityException", fault.message)
@@ -71,7 +77,8 @@ class EventsEndpoint:
             return _problem(503, "ImplementationException", "the index can't be read now: try again in a moment")
 
     def _answered(self, request: Request, query: Query, pairs: list[tuple[str, str]]) -> Response:
-        caller = None if query.epcs else self._caller_of(request.headers.get("authorization"))
+        certificate = request.scope.get("state", {}).get(CERTIFICATE)
+        caller = None if query.epcs else self._caller_of(request.headers.get("authorization"), certificate)
         document, following = self._events.answer(query, caller)
         headers = dict(HEADERS)
         if following is not None:
@@ -97,19 +104,20 @@ def _unacceptable(headers: Mapping[str, str]) -> str:
     return ""
 
 
-def _problem(status: int, kind: str, detail: str) -> Response:
+def _problem(status: int, kind: str, detail: str, retry_seconds: int | None = None) -> Response:
     titles = {
         400: "A query parameter is wrong",
         401: "A token is needed",
         403: "Not allowed",
         406: "Not available in this form",
         414: "The query is too long",
+        429: "Too many queries",
         503: "Not available now",
     }
     headers = dict(HEADERS)
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="vtrace"'
-    if status == 503:
-        headers["Retry-After"] = str(RETRY_SECONDS)
+    if status in (429, 503):
+        headers["Retry-After"] = str(retry_seconds or RETRY_SECONDS)
     body = {"type": f"epcisException:{kind}", "title": titles[status], "status": status, "detail": detail}
     return JSONResponse(body, status, headers=headers, media_type=PROBLEM)

@@ -14,25 +14,32 @@ from starlette.types import ASGIApp
 from node.config import host_and_port
 from node.errors import SetupError
 from node.flow.files import Files
-from node.flow.watch import WATCHERS_MAX
+from node.flow.rates import Rates
 from node.page import docs, events
 from node.page.codes import CodeEndpoint
+from node.page.connections import CONNECTIONS_MAX, Connections, Listener
 from node.page.digital_link import METHODS, DigitalLinkEndpoint
 from node.page.events import EventsEndpoint
 from node.page.files import FileEndpoint
+from node.page.gate import HEAD_BYTES_MAX, Gate
+from node.page.protocol import GuardedProtocol
 from node.page.rpc import RpcEndpoint
 from node.page.trace import TraceEndpoint
+from node.tls import TlsFiles
 
 RPC_PATH = "/rpc"
-CONNECTIONS_MAX = 512 + WATCHERS_MAX
+BACKLOG = 256
 UNREAD_MILLIS_MAX = 60_000
 KEEP_ALIVE_SECONDS = 15
 STOP_SECONDS = 3
 
 
 class Site:
-    """Serves HTTP on one address. ``rpc`` shows the chain at /rpc, if the node has its own; ``api`` is the protocol,
-    ``epcis`` tells events and ``capture`` takes them."""
+    """Serves HTTP on one address, in the clear without ``tls``.
+
+    ``rpc`` shows the chain at /rpc, if the node has its own; ``api`` is the protocol, ``epcis`` tells events and
+    ``capture`` takes them.
+    """
 
     def __init__(
         self,
@@ -45,18 +52,24 @@ class Site:
         api: ASGIApp,
         epcis: EventsEndpoint,
         capture: ASGIApp,
+        rates: Rates,
+        trusted_proxies: int = 0,
+        tls: TlsFiles | None = None,
     ) -> None:
         host, port = host_and_port("--http", address)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        context, refresh = tls.context() if tls is not None else (None, lambda: None)
+        connections = Connections(by_address=trusted_proxies == 0)
         try:
-            self._socket = socket.create_server((host, port), family=family, backlog=256)
+            listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
         except OSError as fault:
             raise SetupError(f"--http {address}: {fault.strerror}; is another node running?") from fault
         # Connections inherit it. Without it an answer's body waits for the reader's acknowledgement of its head, 40 ms.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             # A reader that is cut off because it takes nothing would else keep its connection for as long as it likes.
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MILLIS_MAX)
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MILLIS_MAX)
+        self._socket = Listener(listening, connections, refresh)
         self.port = int(self._socket.getsockname()[1])
         routes: list[BaseRoute] = [
             Route("/ipfs/{cid:path}", FileEndpoint(files).answer, methods=["GET", "HEAD"]),
@@ -80,18 +93,22 @@ class Site:
         # It would send readers to http:// and whatever host they named, behind a TLS proxy too.
         application.router.redirect_slashes = False
         config = uvicorn.Config(
-            application,
+            Gate(application, rates, trusted_proxies),
+            http=type("Protocol", (GuardedProtocol,), {"connections_open": connections}),
+            h11_max_incomplete_event_size=HEAD_BYTES_MAX,
             log_config=None,
             access_log=False,
             server_header=False,
             # uvicorn would believe any X-Forwarded-For that comes from this machine; node/domain/addresses.py decides.
             proxy_headers=False,
-            limit_concurrency=CONNECTIONS_MAX,
+            limit_concurrency=CONNECTIONS_MAX + 1,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
             lifespan="off",
             ws="none",
         )
+        config.load()
+        config.ssl = context
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 

@@ -12,9 +12,12 @@ import httpx
 import pytest
 
 from node.api import epcis_capture
+from node.api.dispatch import Door
 from node.api.epcis_capture import PATH, CaptureApi
+from node.clock import now_micros
 from node.domain.roles import Role
 from node.errors import IndexUnavailable, Reason, SignerUnavailable, Status, VTraceError
+from node.flow.rates import Rates
 from tests.http.servers import http_server
 from tests.support.epcis import document, event
 
@@ -39,10 +42,11 @@ class Slow:
 @contextmanager
 def _served(slow: Slow) -> Iterator[str]:
     boss = SimpleNamespace(user=SimpleNamespace(role=Role.BOSS, username="u"))
-    tokens = SimpleNamespace(session=lambda _: boss)
+    boss.user.id = 1
+    door = Door(SimpleNamespace(session=lambda *_: boss), Rates(now_micros))  # type: ignore[arg-type]
     witness = SimpleNamespace(refused=lambda *_: None, captured=lambda *_: None)
     captures: Any = slow
-    api: Any = CaptureApi(captures, tokens, BASE, witness)  # type: ignore[arg-type]
+    api: Any = CaptureApi(captures, door, BASE, witness)  # type: ignore[arg-type]
     with http_server(api) as port:
         try:
             yield f"http://127.0.0.1:{port}{PATH}"

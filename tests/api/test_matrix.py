@@ -35,7 +35,7 @@ def test_a_node_with_an_rpc_that_has_no_row_does_not_start(world: World, monkeyp
     rpc = next(rpc for rpc in world.running.node.rpcs if rpc.name == "Profile")
     monkeypatch.delitem(ACCESS, "Profile")
     with pytest.raises(AssertionError, match="rpc Profile has no row"):
-        dispatch.Rpc(rpc.method, [], world.running.node.tokens, None, 0, None)  # type: ignore[arg-type]
+        dispatch.Rpc(rpc.method, [], None, None, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("rpc", sorted(METHODS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -152,6 +153,16 @@ def test_a_type_is_bounded(client: httpx.Client) -> None:
         answer = client.post(path, headers={"Content-Type": 'a/b;x="' + ";" * 60_000}, content=b"{}")
         assert answer.status_code == 400
         assert len(answer.content) < 2_000
+
+
+def test_a_packed_body_is_refused_unread(client: httpx.Client) -> None:
+    """64 MiB of spaces are 64 KiB on the way."""
+    bomb = gzip.compress(b" " * 64 * 1024 * 1024)
+    for path in ("/api/v1/circ:get", "/api/v1/file:upload"):
+        answer = client.post(path, headers={**JSON, "Content-Encoding": "gzip"}, content=bomb)
+        assert answer.status_code == 415
+        assert "content-encoding: gzip, want the body as it is" in answer.json()["message"]
+    assert client.post("/api/v1/circ:get", headers={**JSON, "Content-Encoding": "identity"}, content=b"{}").is_error
 
 
 def test_a_client_that_leaves_in_the_middle_disturbs_nobody(node: RunningNode, client: httpx.Client) -> None:
