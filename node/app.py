@@ -32,7 +32,7 @@ from node.chain.rpc import Chain
 from node.chain.web3signer import Web3Signer
 from node.chain.websocket import WebSocketRpc
 from node.clock import Clock, now_micros
-from node.config import EMBEDDED, Config
+from node.config import EMBEDDED, SQLITE, Config
 from node.domain.epcis.ids import base_of
 from node.errors import IndexUnavailable, SetupError
 from node.flow import anchor, journal
@@ -83,6 +83,7 @@ from node.page.times import BlockTimes
 from node.page.trace import TraceEndpoint
 from node.store import people as users
 from node.store import progress, subject
+from node.store.db import has_index
 from node.store.seal import Seal
 from node.tls import TlsFiles
 from node.unlocking import warn_of_modes
@@ -136,12 +137,14 @@ class Node:
         self.fault: BaseException | None = None
         with ExitStack() as opened:
             opened.enter_context(claim_directory(config))
+            stopping = stopping or threading.Event()
+            if config.db != SQLITE:
+                when_reachable("--db", "the database", lambda: has_index(config.db), stopping)
             self._store, seal = open_store(config)
             opened.callback(self._store.close)
             warn_of_modes(config)
             self._catalogue = Catalogue([SHIPPED, *([config.models] if config.models else [])])
             opened.callback(self._catalogue.close)
-            stopping = stopping or threading.Event()
             lanes = self._open_lanes(seal, opened, stopping)
             self._rpc = chain_of(config, lambda: EmbeddedChain(config.chain_path, funded=lanes.registrar))
             opened.callback(self._rpc.close)

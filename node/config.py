@@ -12,6 +12,7 @@ from node.errors import SetupError
 
 EMBEDDED = "embedded"
 SQLITE = "sqlite"
+POSTGRESQL = ("postgresql://", "postgres://")
 CONFIRMATIONS_EMBEDDED = 1
 CONFIRMATIONS_OTHER = 12
 CONFIRMATIONS_MAX = 10_000
@@ -48,6 +49,7 @@ class Config:
     """The settings of ``vtrace serve``. ``grpc`` and ``http`` are HOST:PORT; port 0 takes a free one."""
 
     data_dir: Path
+    db: str = field(default=SQLITE, repr=False, kw_only=True)
     grpc: str = "127.0.0.1:50051"
     http: str = "127.0.0.1:8080"
     chain: str = EMBEDDED
@@ -81,8 +83,13 @@ class Config:
 
     @property
     def index_path(self) -> Path:
-        """The index's file."""
+        """The index's file, where it is one."""
         return self.data_dir / "index.sqlite3"
+
+    @property
+    def index(self) -> Path | str:
+        """Where the index is: its file, or the URL of a PostgreSQL database."""
+        return self.index_path if self.db == SQLITE else self.db
 
     @property
     def chain_path(self) -> Path:
@@ -120,6 +127,7 @@ def check(config: Config) -> None:
     """Refuse settings that can't work, each with what is wanted instead."""
     host_and_port("--grpc", config.grpc)
     host_and_port("--http", config.http)
+    check_db(config.db)
     if config.chain != EMBEDDED and not (_is_http_url(config.chain) or _is_websocket_url(config.chain)):
         raise SetupError(f"--chain {config.chain}: want {EMBEDDED}, or the http(s) or ws(s) URL of a JSON-RPC endpoint")
     if config.confirmations is not None and not 1 <= config.confirmations <= CONFIRMATIONS_MAX:
@@ -187,6 +195,13 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def check_db(db: str) -> None:
+    """Refuse a --db that names no database; what the URL says beside that is libpq's."""
+    if db != SQLITE and not (db.startswith(POSTGRESQL) and db.isprintable() and " " not in db):
+        shown = db if "@" not in db and "=" not in db else "(a text with an address)"  # there may be a password in it
+        raise SetupError(f"--db {shown}: want {SQLITE}, or a URL such as postgresql://user@host/database")
 
 
 def _is_public_rpc(text: str) -> bool:

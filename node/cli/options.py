@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from node.config import Config, GivenKey, KeyCommand, host_and_port
+from node.config import SQLITE, Config, GivenKey, KeyCommand, host_and_port
 from node.errors import SetupError
 
 if TYPE_CHECKING:
@@ -127,6 +127,33 @@ DATA_DIR = option(
 )
 
 
+class DatabasePlace(click.ParamType[str]):
+    """Where the index is. A password may stand in the environment alone."""
+
+    name = "sqlite|url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The value as it is."""
+        is_given = param is not None and ctx is not None
+        if is_given and ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE:
+            address, _, more = str(value).partition("?")
+            if ":" in address.partition("://")[2].rpartition("@")[0] or "password=" in more:
+                self.fail(
+                    "a password on a command line is seen by everybody on the machine: "
+                    "set the URL as VTRACE_DB, or the password as PGPASSWORD or in ~/.pgpass"
+                )
+        return str(value)
+
+
+DB = option(
+    "--db",
+    type=DatabasePlace(),
+    default=SQLITE,
+    show_default=True,
+    help="What holds the index: sqlite (a file in the data directory), or postgresql://USER@HOST/DATABASE.",
+)
+
+
 class KeyPlace(click.ParamType[Any]):
     """The path of the master key's file; in the environment the key itself may stand instead."""
 
@@ -182,6 +209,11 @@ def _words(text: str) -> tuple[str, ...]:
     return words
 
 
-def check_used(data_dir: Path) -> None:
-    if not Config(data_dir=data_dir).index_path.exists():
+def check_used(data_dir: Path, db: str = SQLITE) -> None:
+    """Refuse a place where no node keeps its data, instead of making one there."""
+    if db != SQLITE:
+        from node.opening import check_index
+
+        check_index(Config(data_dir=data_dir, db=db))
+    elif not Config(data_dir=data_dir).index_path.exists():
         raise SetupError(f"--data-dir {data_dir}: no node keeps its data there; name the directory of the node")

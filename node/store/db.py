@@ -148,6 +148,15 @@ class Store:
             self._database.write_anew()
 
 
+def has_index(where: Where) -> bool:
+    """Whether there is an index in a database. IndexUnavailable if the database does not answer."""
+    database = opened(where)
+    try:
+        return HISTORY in database.get_tables()
+    finally:
+        database.close_all()
+
+
 @contextmanager
 def _savepoint() -> Iterator[list[Exception]]:
     """A part of a transaction that is taken back by itself if it fails. Gives the fault, once it is over."""

@@ -127,5 +127,3 @@ def postgres() -> Iterator[Server]:
             yield server
         finally:
             server.stop()
-
-
