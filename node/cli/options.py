@@ -134,8 +134,8 @@ class DatabasePlace(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The value as it is."""
-        is_given = param is not None and ctx is not None
-        if is_given and ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE:
+        source = None if param is None or ctx is None else ctx.get_parameter_source(str(param.name))
+        if source is ParameterSource.COMMANDLINE:
             address, _, more = str(value).partition("?")
             if ":" in address.partition("://")[2].rpartition("@")[0] or "password=" in more:
                 self.fail(

@@ -1,4 +1,4 @@
-"""Connections to a PostgreSQL server that many threads share: a bounded number, lent for a statement or a transaction."""
+"""Connections to a PostgreSQL server that many threads share: a few, lent for a statement or a transaction."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Pool:
 
 
 def _is_alive(idle: Connection) -> bool:
-    """Whether the server still has it: an idle connection on which there is something to read was ended by the server."""
+    """Whether the server still has it: where there is something to read on an idle connection, the server ended it."""
     if idle.closed:
         return False
     looked = select.poll()

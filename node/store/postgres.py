@@ -5,8 +5,8 @@ after the other over all processes, as with SQLite: what a transaction reads nob
 numbers are given in the order of commits (decision 40). They must see what the one before committed, hence READ
 COMMITTED: a snapshot would be taken before the lock is had.
 
-*Readers* have a connection for a statement, or for the length of ``reading()``, which is a snapshot. What stands outside
-of ``writing()`` can't write: the session is read-only.
+*Readers* have a connection for a statement, or for the length of ``reading()``, which is a snapshot. What stands
+outside of ``writing()`` can't write: the session is read-only.
 
 A connection that breaks is thrown away, with what was under way on it: IndexUnavailable, and the next call has another.
 If that happens at the commit, nobody knows whether it was done (docs/postgresql.md says what follows from it).
@@ -68,6 +68,8 @@ _DEFINES = ("CREATE TABLE", "ALTER TABLE")
 _TEXT = re.compile(r"\bVARCHAR\([0-9]+\)|\bTEXT\b")
 _PASSWORD = re.compile(r"(?<=://)([^/@]*?):[^/@]*@|\b(password|sslpassword)=[^&\s]*")
 
+FIELD_TYPES = {**peewee.PostgresqlDatabase.field_types, "INT": "BIGINT", "AUTO": "BIGSERIAL"}
+
 log = logging.getLogger(__name__)
 
 
@@ -82,7 +84,8 @@ class Text(StrDumperUnknown):
 class Postgres(peewee.PostgresqlDatabase):
     """A Backend. Whole numbers have 64 bits and texts any length and the order of their bytes, as in SQLite."""
 
-    field_types = {**peewee.PostgresqlDatabase.field_types, "INT": "BIGINT", "AUTO": "BIGSERIAL"}
+    _state: Any  # peewee's: what this thread has
+    field_types = FIELD_TYPES
 
     def __init__(self, url: str) -> None:
         self._parts = parts_of(url)
@@ -130,11 +133,11 @@ class Postgres(peewee.PostgresqlDatabase):
 
     def writing(self) -> AbstractContextManager[Any]:
         """A transaction that no other writer runs beside; inside another one, a part of that."""
-        return self.atomic()  # type: ignore[no-any-return]
+        return self.atomic()
 
     def reading(self) -> AbstractContextManager[Any]:
         """A transaction that sees one moment and can't write."""
-        return self.atomic(READ)  # type: ignore[no-any-return]
+        return self.atomic(READ)
 
     @contextmanager
     def migrating(self) -> Iterator[None]:
@@ -147,12 +150,13 @@ class Postgres(peewee.PostgresqlDatabase):
         finally:
             self._begins = ""
 
-    def begin(self, how: str = WRITE) -> None:
-        """Begin a transaction (for peewee)."""
+    def begin(self, isolation_level: str | None = None) -> None:
+        """Begin a transaction (for peewee, which hands on what ``atomic`` was given)."""
+        how = isolation_level or WRITE + self._begins
         lent = self._pool.take()
         try:
             # No parameters, and not prepared: then the statements go, and are answered, together.
-            lent.execute(how + (self._begins if how == WRITE else ""), prepare=False)
+            lent.execute(how, prepare=False)
         except BaseException as fault:
             lent.close()
             self._pool.give(lent)
@@ -219,7 +223,7 @@ class Postgres(peewee.PostgresqlDatabase):
         except psycopg.Error as fault:
             if lent.closed or isinstance(fault, (psycopg.OperationalError, psycopg.InterfaceError)):
                 raise IndexUnavailable(f"{self.place}: {said(fault)}") from fault
-            with peewee.__exception_wrapper__:
+            with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
                 raise
         return cursor
 

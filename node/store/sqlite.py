@@ -59,11 +59,11 @@ class Sqlite(peewee.SqliteDatabase):
 
     def writing(self) -> AbstractContextManager[Any]:
         """A transaction that has the write lock from its beginning; inside another one, a part of that."""
-        return self.atomic()  # type: ignore[no-any-return]
+        return self.atomic()
 
     def reading(self) -> AbstractContextManager[Any]:
         """A transaction that sees one moment."""
-        return self.atomic("DEFERRED")  # type: ignore[no-any-return]
+        return self.atomic("DEFERRED")
 
     def migrating(self) -> AbstractContextManager[Any]:
         """What migrations run in: each has a transaction of its own, and whoever opens the index has a lock."""
@@ -71,7 +71,7 @@ class Sqlite(peewee.SqliteDatabase):
 
     def many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """One statement for each of ``rows``."""
-        self.cursor().executemany(sql, rows)
+        self.cursor().executemany(sql, rows)  # type: ignore[no-untyped-call]
 
     def json_text(self, column: str, name: str) -> str:
         """SQL for the text that JSON in a column has under a name."""

@@ -39,7 +39,8 @@ SECTIONS: Mapping[str, str] = {
     "circs_operated": f"{_CIRC} WHERE a.user_id = ? ORDER BY c.id",
     "circs_received": f"{_CIRC} WHERE b.user_id = ? AND a.user_id != ? ORDER BY c.id",
 }
-"""What an export has, and from where: of a user, or of the two scopes of its answers. Times are microseconds since 1970. Passwords and keys are secrets, not data."""
+"""What an export has, and from where: of a user, or of the two scopes of its answers. Times are microseconds since
+1970. Passwords and keys are secrets, not data."""
 
 
 def rows(section: str, user_id: int, scope: str) -> Iterator[dict[str, Any]]:

@@ -82,8 +82,8 @@ TRIGGERS_POSTGRES = (
     CREATE TRIGGER change_resigned AFTER UPDATE OF live_hash ON outbox
     FOR EACH ROW WHEN (new.kind = 'circ') EXECUTE FUNCTION change_resigned()""",
 )
-"""The same for PostgreSQL, a statement of the feed for a statement of the change. The lock (node/store/advisory.py) makes
-the numbers grow in the order of commits, whoever writes; a writer of this node has it already."""
+"""The same for PostgreSQL, a statement of the feed for a statement of the change. The lock (node/store/advisory.py)
+makes the numbers grow in the order of commits, whoever writes; a writer of this node has it already."""
 
 
 def up(migrator: Any, db: Database) -> None:  # noqa: ARG001
