@@ -76,7 +76,7 @@ class TlsFiles:
             context.load_verify_locations(cadata=self.client_ca.decode("ascii"))
             context.verify_mode = ssl.CERT_OPTIONAL
         context.set_alpn_protocols(["http/1.1"])
-        context.load_cert_chain(self._cert, self._key, password="")
+        self._load(context)
         loaded = self._material
 
         def refresh() -> None:
@@ -84,16 +84,19 @@ class TlsFiles:
             now = self.current()
             if now is not loaded:
                 try:
-                    context.load_cert_chain(self._cert, self._key, password="")
+                    self._load(context)
                     loaded = now
                 except (OSError, ValueError) as fault:  # written again in this moment: the next handshake looks again
                     log.warning("%s: %s", self._cert, _said(fault))
 
         return context, refresh
 
+    def _load(self, context: ssl.SSLContext) -> None:
+        context.load_cert_chain(self._cert, self._key, password="")  # nosec B106: so that OpenSSL asks at no terminal
+
     def _read(self) -> Material:
         try:
-            _server_context().load_cert_chain(self._cert, self._key, password="")
+            self._load(_server_context())
             return Material(self._key.read_bytes(), self._cert.read_bytes())
         except (OSError, ValueError) as fault:
             want = "want a certificate (with its chain) and its key, in PEM, the key not encrypted"

@@ -108,8 +108,10 @@ def test_five_hundred_who_wait_hold_up_nobody(running: Running, monkeypatch: pyt
     maker = people.maker(running.client)
     watched, other = maker.goods(2)
     people.settled(running.client, watched)
-    with closing(WatchClient(running.client)) as watcher:
-        streams = [watcher.goods(watched) for _ in range(500)]
+    with ExitStack() as connections:
+        watchers = [connections.enter_context(closing(WatchClient(running.client))) for _ in range(5)]
+        streams = [watcher.goods(watched) for watcher in watchers for _ in range(100)]
+        watcher = watchers[0]
         for _ in range(20):
             running.client.call("GetGoods", goods_id=other)
         with pytest.raises(Refusal) as refused:

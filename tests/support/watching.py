@@ -64,6 +64,7 @@ class WatchClient:
         self._token = client.token
         # A small window, so that what nobody reads stays with the node.
         options = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 64 * 1024)]
+        options.append(("grpc.use_local_subchannel_pool", 1))
         self._channel = grpc.insecure_channel(client.address, options=options)
 
     def close(self) -> None:
