@@ -83,8 +83,8 @@ class Config:
 
     @property
     def index_path(self) -> Path:
-        """The index's file, where it is one."""
-        return self.data_dir / "index.sqlite3"
+        """The index's file; of an index elsewhere the copy that a reindex works on."""
+        return self.data_dir / ("index.sqlite3" if self.db == SQLITE else "index.copy.sqlite3")
 
     @property
     def index(self) -> Path | str:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from node import config as configuration
 from node.chain import signer
@@ -28,9 +28,12 @@ from node.flow.files import Files
 from node.flow.reindex import Reindex
 from node.store.db import Store, has_index
 from node.store.master_key import refuse_if_shared
-from node.store.rebuild import Places
+from node.store.rebuild import Places, put_in_place
 from node.store.seal import Seal
 from node.unlocking import load, unlocked
+
+if TYPE_CHECKING:
+    from node.store.rebuild.elsewhere import Elsewhere
 
 CHAIN_WAIT_SECONDS = 60
 CLAIM_TRIES = 5
@@ -59,6 +62,8 @@ def open_store(config: Config, *, alone: bool = False) -> tuple[Store, Seal]:
             raise
         store.hold(use)
         try:
+            if alone:
+                store.hold_alone()
             return store, unlocked(config, store)
         except BaseException:
             store.close()
@@ -143,7 +148,22 @@ def reindexing(
             signer_keys=[key_in(path) for path in config.signer_keys],
             exports=exports,
         )
-        yield Reindex(config.index_path, rpc, reindex.sources(keeper, served), given, tell)
+        index, put = config.index_path, put_in_place
+        if config.db != SQLITE:
+            elsewhere = opened.enter_context(closing(_elsewhere(config)))
+            opened.callback(index.unlink, missing_ok=True)
+            elsewhere.bring(index)
+            put = elsewhere.put
+        yield Reindex(index, rpc, reindex.sources(keeper, served), given, tell, put=put)
+
+
+def _elsewhere(config: Config) -> Elsewhere:
+    from node.store.rebuild.elsewhere import Elsewhere  # its driver takes memory and a while to load
+
+    try:
+        return Elsewhere(config.db)
+    except IndexUnavailable as fault:
+        raise SetupError(f"--db: {fault}") from fault
 
 
 def copies_of(config: Config) -> list[Path]:

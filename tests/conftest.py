@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.node import RunningNode, running
-from tests.support.postgres import Server, postgres
+from tests.support.postgres import NoServer, Server, find_programs, postgres
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("vtrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,6 +26,10 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """A PostgreSQL server for all tests that need a database on one."""
+    try:
+        find_programs()
+    except NoServer as missing:
+        pytest.skip(str(missing))
     with postgres() as started:
         yield started
 

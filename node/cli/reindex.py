@@ -61,7 +61,8 @@ def reindex(
     """Build the index of a stopped node anew from the chain: circs, holders and times.
 
     Forms are attached by their digest: from the old index, from exports, from published blocks. Users, orgs, files and
-    keys come from the old index alone. The old index stays beside the new one as index.sqlite3.before-reindex.
+    keys come from the old index alone. The old index stays beside the new one as index.sqlite3.before-reindex; one in
+    PostgreSQL stays in the data directory, as index.copy.sqlite3.before-reindex.
 
     Exit code 0: all could be had (with --check: nothing differs); 1: some of it is lost (something differs), and what
     is printed; 2: it could not be done, and nothing was changed.

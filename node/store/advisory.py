@@ -13,9 +13,9 @@ from node.store.pool import Connection
 
 CLASS_WRITING = 0x56545243
 CLASS_LEAD = 0x56545244
+CLASS_USE = 0x56545245
 """Of the two numbers that name a lock; the other is made of the schema, so that indexes in one database don't meet."""
 KEEPING = {
-    "application_name": "vtrace lead",
     "connect_timeout": 2,
     "keepalives_idle": 1,
     "keepalives_interval": 1,

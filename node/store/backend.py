@@ -11,6 +11,12 @@ Where = Path | str
 """Where an index is: a SQLite file, or the URL of a PostgreSQL database."""
 
 
+class Closing(Protocol):
+    """Something that is held until it is closed."""
+
+    def close(self) -> object: ...
+
+
 class Backend(Protocol):
     """A database of peewee that can also do what follows. Its faults are IndexUnavailable or peewee's."""
 
@@ -22,6 +28,9 @@ class Backend(Protocol):
 
     def reading(self) -> AbstractContextManager[Any]:
         """A transaction that sees one moment and writes nothing."""
+
+    def alone(self) -> Closing:
+        """Let nobody else open the index until what this answers is closed. SetupError if others have it open."""
 
     def migrating(self) -> AbstractContextManager[Any]:
         """What the migrations run in."""

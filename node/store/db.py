@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import peewee
 from playhouse.migrations import Runner
 
 from node.errors import IndexUnavailable, SetupError
 from node.store import tables
-from node.store.backend import Where, opened
+from node.store.backend import Closing, Where, opened
 from node.store.group import Group, OfAll, Share
 from node.store.tables import Setting
 
@@ -35,7 +35,7 @@ class Store:
     def __init__(self, where: Where) -> None:
         if tables.database.obj is not None:
             raise AssertionError("this process has an index open already")
-        self._held: IO[str] | None = None
+        self._held: list[Closing] = []
         self._write_lock = threading.RLock()
         self._group = Group(self._write_lock, self._write_all)
         self._database = opened(where)
@@ -114,16 +114,20 @@ class Store:
         """Close this thread's connection, at the end of the thread."""
         self._database.close()
 
-    def hold(self, lock: IO[str]) -> None:
+    def hold(self, lock: Closing) -> None:
         """Keep a lock for as long as the index is open."""
-        self._held = lock
+        self._held.append(lock)
+
+    def hold_alone(self) -> None:
+        """Let nobody else open the index for as long as it is open here. SetupError if others have."""
+        self.hold(self._database.alone())
 
     def close(self) -> None:
         """Close the index, for all threads."""
         self._database.close_all()
         tables.database.initialize(None)
-        if self._held is not None:
-            self._held.close()
+        for lock in self._held:
+            lock.close()
 
     def settings(self) -> dict[str, str]:
         """Everything that ``claim`` remembered."""

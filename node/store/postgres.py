@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -28,16 +30,19 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumperUnknown
 
 from node.errors import IndexUnavailable, SetupError
-from node.store.advisory import CLASS_WRITING, Lead, lock_of
+from node.store.advisory import CLASS_USE, CLASS_WRITING, Lead, lock_of
 from node.store.pool import Connection, Pool
 
+NAME = f"vtrace {secrets.token_hex(4)}"
+"""Tells the connections of this process from those of others."""
+ALONE_SECONDS_MAX = 3.0
+"""How long the connections of a process that has just ended may still be seen."""
 VERSION_MIN = 140_000
 STATEMENT_SECONDS_MAX = 30
 LOCK_SECONDS_MAX = 30
 IDLE_SECONDS_MAX = 60
 """How long a transaction may rest: a process that hangs in one would hold up all writers."""
 CONNECTING: Mapping[str, str | int] = {
-    "application_name": "vtrace",
     "connect_timeout": 5,
     # A server that vanished is noticed after some 15 s, instead of the hours that TCP has patience for.
     "keepalives_idle": 5,
@@ -64,6 +69,12 @@ SESSION = "; ".join(
 WRITE = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT {lock_of('pg_advisory_xact_lock', CLASS_WRITING)}"
 READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 UNBOUNDED = "; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
+_USE = f"SELECT {lock_of('pg_try_advisory_xact_lock_shared', CLASS_USE)}"
+_USE_ALONE = f"SELECT {lock_of('pg_try_advisory_lock', CLASS_USE)}"
+_OTHERS = (
+    "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND application_name LIKE 'vtrace %%' AND application_name <> %s"
+)
 _DEFINES = ("CREATE TABLE", "ALTER TABLE")
 _TEXT = re.compile(r"\bVARCHAR\([0-9]+\)|\bTEXT\b")
 _PASSWORD = re.compile(r"(?<=://)([^/@]*?):[^/@]*@|\b(password|sslpassword)=[^&\s]*")
@@ -99,7 +110,7 @@ class Postgres(peewee.PostgresqlDatabase):
     def connected(self, **parts: Any) -> Connection:
         """A new connection, outside of the pool. IndexUnavailable if the server can't be reached, or refuses."""
         try:
-            made = psycopg.connect(**{**CONNECTING, **self._parts, **parts}, autocommit=True)
+            made = psycopg.connect(**{**CONNECTING, **self._parts, "application_name": NAME, **parts}, autocommit=True)
             try:
                 made.adapters.register_dumper(int, Int8Dumper)  # of one width: one prepared statement for all values
                 made.adapters.register_dumper(str, Text)
@@ -146,9 +157,32 @@ class Postgres(peewee.PostgresqlDatabase):
         self._begins = UNBOUNDED
         try:
             with self.writing():
+                if not self.execute_sql(_USE).fetchone()[0]:
+                    raise SetupError(f"{self.place}: another command works on it; run this again when that has ended")
                 yield
         finally:
             self._begins = ""
+
+    def alone(self) -> Connection:
+        """Let nobody else open the index for as long as this connection is open. SetupError if others have it open."""
+        kept = self.connected()
+        deadline = time.monotonic() + ALONE_SECONDS_MAX
+        try:
+            while not (
+                kept.execute(_USE_ALONE).fetchall()[0][0] and kept.execute(_OTHERS, [NAME]).fetchall() == [(0,)]
+            ):
+                if time.monotonic() > deadline:
+                    raise SetupError(
+                        f"{self.place}: a node or another command uses it; run this again when that has ended"
+                    )
+                time.sleep(ALONE_SECONDS_MAX / 30)
+        except psycopg.Error as fault:
+            kept.close()
+            raise IndexUnavailable(f"{self.place}: {said(fault)}") from fault
+        except BaseException:
+            kept.close()
+            raise
+        return kept
 
     def begin(self, isolation_level: str | None = None) -> None:
         """Begin a transaction (for peewee, which hands on what ``atomic`` was given)."""

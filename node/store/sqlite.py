@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,10 @@ class Sqlite(peewee.SqliteDatabase):
     def reading(self) -> AbstractContextManager[Any]:
         """A transaction that sees one moment."""
         return self.atomic("DEFERRED")
+
+    def alone(self) -> ExitStack:
+        """Nothing: the data directory's own lock is held, and the file is nobody else's."""
+        return ExitStack()
 
     def migrating(self) -> AbstractContextManager[Any]:
         """What migrations run in: each has a transaction of its own, and whoever opens the index has a lock."""

@@ -46,6 +46,12 @@ def _program(name: str) -> str:
     return found
 
 
+def find_programs() -> None:
+    """NoServer where PostgreSQL is not installed."""
+    for name in ("initdb", "postgres"):
+        _program(name)
+
+
 def _user() -> dict[str, Any]:
     """The server refuses to run as root: then somebody else owns its folder and its processes."""
     if os.getuid() != 0:
