@@ -77,6 +77,7 @@ _OTHERS = (
 )
 _DEFINES = ("CREATE TABLE", "ALTER TABLE")
 _TEXT = re.compile(r"\bVARCHAR\([0-9]+\)|\bTEXT\b")
+_PORT_MAX = 65_535
 _PASSWORD = re.compile(r"(?<=://)([^/@]*?):[^/@]*@|\b(password|sslpassword)=[^&\s]*")
 
 FIELD_TYPES = {**peewee.PostgresqlDatabase.field_types, "INT": "BIGINT", "AUTO": "BIGSERIAL"}
@@ -298,9 +299,13 @@ class Postgres(peewee.PostgresqlDatabase):
 def parts_of(url: str) -> dict[str, Any]:
     """What a URL says; SetupError without the password that may be in it."""
     try:
-        return dict(conninfo.conninfo_to_dict(url))
+        parts: dict[str, Any] = dict(conninfo.conninfo_to_dict(url))
     except psycopg.Error as fault:
         raise SetupError(f"--db {hidden(url)}: {hidden(str(fault)).strip()}") from fault
+    for port in str(parts.get("port", 1)).split(","):
+        if not (port.isascii() and port.isdigit() and 0 < int(port) <= _PORT_MAX):
+            raise SetupError(f"--db {hidden(url)}: port {port}: want 1 to {_PORT_MAX}")
+    return parts
 
 
 def hidden(text: str) -> str:

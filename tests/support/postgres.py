@@ -116,6 +116,22 @@ class Server:
         with self.admin() as admin:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
+    @contextmanager
+    def asking_for_passwords(self, role: str, password: str) -> Iterator[str]:
+        """A role that must say its password, for the length of a block; gives a URL without it."""
+        rules = self._data / "pg_hba.conf"
+        before = rules.read_text()
+        with self.admin() as admin:
+            admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'")
+            rules.write_text(f"local all {role} scram-sha-256\n{before}")
+            admin.execute("SELECT pg_reload_conf()")
+            try:
+                yield f"postgresql://{role}@/postgres?host={self.folder}"
+            finally:
+                rules.write_text(before)
+                admin.execute("SELECT pg_reload_conf()")
+                admin.execute(f"DROP ROLE {role}")
+
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT ends all sessions at once, SIGQUIT does not even write what is to be kept."""
         self.process.send_signal(how)
