@@ -22,11 +22,13 @@ from node.api.labels import LabelsServicer
 from node.api.models import Models
 from node.api.orgs import Orgs
 from node.api.products import ProductsServicer
+from node.api.reader import Reader
 from node.api.scans import ScansServicer
 from node.api.server import Server
 from node.api.users import Users
 from node.api.watch import Watching, webhook_body
 from node.api.witness import Witness
+from node.catching_up import catch_up
 from node.chain.embedded import EmbeddedChain
 from node.chain.rpc import Chain
 from node.chain.web3signer import Web3Signer
@@ -50,7 +52,7 @@ from node.flow.goods import Products
 from node.flow.journal import Journal
 from node.flow.labels import Labelling
 from node.flow.lanes import Lanes, open_lanes, open_remote_lanes
-from node.flow.ledger import Ledger, open_ledger
+from node.flow.ledger import IndexBehind, Ledger, open_ledger
 from node.flow.nudge import Nudger
 from node.flow.once import Once
 from node.flow.people import People
@@ -135,6 +137,14 @@ class Node:
         self._clock = clock
         self._on_fatal = on_fatal
         self.fault: BaseException | None = None
+        stopping = stopping or threading.Event()
+        try:
+            self._open(config, clock, stopping)
+        except IndexBehind as behind:
+            catch_up(config, behind, stopping)
+            self._open(config, clock, stopping)
+
+    def _open(self, config: Config, clock: Clock, stopping: threading.Event) -> None:
         with ExitStack() as opened:
             opened.enter_context(claim_directory(config))
             stopping = stopping or threading.Event()
@@ -316,7 +326,7 @@ class Node:
         self.rpcs = rpcs = all_rpcs(servicers, door, once, witness)
         captures = Captures(self._store, recorder, once, clock, submitted)
         self._capture_api = CaptureApi(captures, door, base, witness)
-        epcis = EventsEndpoint(events, door.reader, self._public_url)
+        epcis = EventsEndpoint(events, Reader("events", door, witness).read, self._public_url)
         server = Server(self._config.grpc, rpcs, self._tls)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:

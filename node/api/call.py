@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -30,10 +30,14 @@ def key_in(metadata: Iterable[tuple[str, Any]]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a call came from: the caller's address, and when its user logged in (seconds since 1970; 0 for nobody)."""
+    """Where a call came from: the caller's address, and when its user logged in (seconds since 1970; 0 for nobody).
+
+    ``tried`` takes what the audit log is to say of the call if it is refused.
+    """
 
     address: str
     logged_in: int
+    tried: dict[str, str] = field(default_factory=dict)
 
 
 def address_in(peer: str, metadata: Iterable[tuple[str, Any]], trusted_proxies: int) -> str:

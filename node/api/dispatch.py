@@ -18,12 +18,11 @@ from node.api.services import SERVICES, message_class
 from node.api.streams import Incoming
 from node.api.witness import Seen, Witness
 from node.domain.access import ACCESS, Access, hold_role, hold_self
-from node.domain.rates import Rate
-from node.domain.records import User
 from node.errors import IndexUnavailable, Reason, SignerUnavailable, Status, VTraceError
 from node.faults import point
 from node.flow.once import Once
 from node.flow.rates import Rates, TooOften
+from node.request_id import current, working_for
 
 RETRY_SECONDS = 5
 
@@ -39,7 +38,7 @@ class Asked:
     ``read`` gives the request, or an iterator of a stream's messages, and raises VTraceError for what is none.
     ``metadata`` has lower-case names, and bytes for names that end in -bin. ``is_there`` tells whether the caller
     still waits for the answer. ``peer`` is who the connection comes from, as ``client_address`` takes it;
-    ``certificate`` the client's, DER or PEM, if TLS has verified one.
+    ``certificate`` the client's, DER or PEM, if TLS has verified one; ``request_id`` as node/request_id.py has it.
     """
 
     read: Callable[[], Any]
@@ -47,6 +46,7 @@ class Asked:
     is_there: Callable[[], bool]
     peer: str
     certificate: bytes | None = None
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +57,11 @@ class Door:
     rates: Rates
     trusted_proxies: int = 0
 
-    def enter(self, peer: str, metadata: Iterable[tuple[str, str | bytes]], access: Access) -> Seen:
+    def enter(self, peer: str, metadata: Iterable[tuple[str, str | bytes]], access: Access, request_id: str) -> Seen:
         """What is known of a call that comes in; TooOften if its address has called too often."""
-        seen = Seen(address_in(peer, metadata, self.trusted_proxies))
+        seen = Seen(address_in(peer, metadata, self.trusted_proxies), request_id)
         self.rates.from_address(access.rate, seen.address)
         return seen
-
-    def reader(self, authorization: str | None, certificate: bytes | None) -> User:
-        """Who reads what only some may, once it is known and may read now."""
-        user = self.callers.session(authorization, certificate).user
-        self.rates.from_user(Rate.HEAVY_READ, user.id)
-        return user
 
     def session(
         self,
@@ -121,7 +115,11 @@ class Rpc:
 
         VTraceError is all that it raises.
         """
-        seen = self._door.enter(asked.peer, asked.metadata, self.access)
+        with working_for(asked.request_id):
+            return self._witnessed(asked)
+
+    def _witnessed(self, asked: Asked) -> Any:
+        seen = self._door.enter(asked.peer, asked.metadata, self.access, asked.request_id)
         try:
             answered = guarded(self.name, self._failed, lambda: self._answer(asked, seen))
         except TooOften:
@@ -132,9 +130,10 @@ class Rpc:
         self._witness.answered(self.name, seen, answered)
         return answered
 
-    def take(self, outgoing: Outgoing) -> Page:
-        """What a stream has to say now; VTraceError is all that it raises."""
-        return guarded(self.name, self._failed, outgoing.take)
+    def take(self, outgoing: Outgoing, request_id: str) -> Page:
+        """What the stream of a call has to say now; VTraceError is all that it raises."""
+        with working_for(request_id):
+            return guarded(self.name, self._failed, outgoing.take)
 
     def _answer(self, asked: Asked, seen: Seen) -> Any:
         caller, logged_in = None, 0
@@ -144,7 +143,7 @@ class Rpc:
         given = seen.given = self._read(asked)
         if caller is not None and self._named is not None:
             hold_self(caller, self._named(given), self.access.others)
-        origin = Origin(seen.address, logged_in)
+        origin = Origin(seen.address, logged_in, seen.tried)
         arguments: list[Any] = [] if caller is None else [caller]
         arguments.append(Incoming(given, asked.is_there) if self.method.client_streaming else given)
         if self.wants_address:
@@ -189,7 +188,8 @@ def guarded(name: str, failed: Reason, work: Callable[[], T]) -> T:
         ) from fault
     except Exception as fault:
         log.exception("%s failed", name)
-        raise VTraceError(failed, f"{name} failed inside the node; its log says why", status=Status.INTERNAL) from fault
+        inside = f"{name} failed inside the node; its log says why: request {current()}"
+        raise VTraceError(failed, inside, status=Status.INTERNAL) from fault
 
 
 def all_rpcs(servicers: Sequence[Any], door: Door, once: Once, witness: Witness) -> list[Rpc]:

@@ -33,6 +33,7 @@ from node.errors import Reason, Status, VTraceError, invalid, shown
 from node.faults import point
 from node.flow.capture import Captures, Job
 from node.flow.rates import TooOften
+from node.request_id import HEADER, working_for
 
 PATH = "/epcis/capture"
 NAME = "capture"
@@ -85,7 +86,7 @@ class CaptureApi:
         answer = await self._within_bounds(request)
         is_problem = answer.status >= 400
         body = b"" if answer.body is None else _json(answer.body)
-        headers = [*_HEADERS, *answer.headers]
+        headers = [*_HEADERS, (HEADER.encode(), request.id.encode()), *answer.headers]
         if answer.status != 204:
             kind = b"application/problem+json" if is_problem else b"application/json"
             headers += [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
@@ -131,11 +132,12 @@ class CaptureApi:
         return await self._worked(request, lambda seen: self._shown(request, capture_id, *asked, seen))
 
     async def _worked(self, request: Request, work: Callable[[Seen], Answer]) -> Answer:
-        seen = self._door.enter(request.peer, request.metadata(), ROW)
+        seen = self._door.enter(request.peer, request.metadata(), ROW, request.id)
 
         def witnessed() -> Answer:
             try:
-                return guarded(NAME, Reason.CREATE_CIRC_FAILED, lambda: work(seen))
+                with working_for(request.id):
+                    return guarded(NAME, Reason.CREATE_CIRC_FAILED, lambda: work(seen))
             except TooOften:
                 raise
             except VTraceError as fault:
@@ -159,8 +161,10 @@ class CaptureApi:
             with _parsing:
                 events = read(events_of(parse(body)), self._base)
         except Faulty as faulty:
+            self._witness.refused(NAME, seen, _not_taken("has faults"))
             return of_faults(faulty)
         except TooLarge as fault:
+            self._witness.refused(NAME, seen, _not_taken("is too large"))
             return problem(413, str(fault))
         job = self._captures.capture(caller, events, _may_record, key, body)
         point("committed")
@@ -242,6 +246,10 @@ def _page(query: bytes) -> tuple[int | None, int]:
     if not 1 <= limit <= PAGE_MAX:
         raise invalid("perPage", limit, f"1 to {PAGE_MAX}")
     return given.get("nextPageToken"), limit
+
+
+def _not_taken(why: str) -> VTraceError:
+    return invalid("body", f"a document that {why}", "one that can be captured")
 
 
 def _not_now(message: str, status: Status) -> VTraceError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import secrets
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,11 +37,17 @@ class Answered:
 
 
 class CaptureClient:
-    """Speaks to a node at a base URL. ``pause`` waits some seconds before a call is tried again."""
+    """Speaks to a node at a base URL. ``pause`` waits some seconds before a call is tried again.
 
-    def __init__(self, url: str, pause: Callable[[float], None] = time.sleep) -> None:
+    ``tls`` says whom to trust if it is https, and who calls; None: the system's authorities, nobody.
+    """
+
+    def __init__(
+        self, url: str, pause: Callable[[float], None] = time.sleep, tls: ssl.SSLContext | None = None
+    ) -> None:
         parts = urlsplit(url)
-        self._kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._is_https = parts.scheme == "https"
+        self._tls = tls
         self._host = parts.netloc
         self._path = parts.path.rstrip("/")
         self._pause = pause
@@ -98,7 +105,11 @@ class CaptureClient:
         raise AssertionError("unreachable")
 
     def _once(self, method: str, path: str, body: bytes | None, more: dict[str, str]) -> Answered:
-        connection = self._kind(self._host, timeout=TIMEOUT_SECONDS)
+        connection = (
+            http.client.HTTPSConnection(self._host, timeout=TIMEOUT_SECONDS, context=self._tls)
+            if self._is_https
+            else http.client.HTTPConnection(self._host, timeout=TIMEOUT_SECONDS)
+        )
         try:
             headers = {**more, **({"Authorization": f"Bearer {self._token}"} if self._token else {})}
             if body is not None:

@@ -20,6 +20,7 @@ from grpc_status import rpc_status
 from node.api.others import NON_BLOCKING
 from node.api.status import to_status
 from node.errors import Reason, Status, VTraceError
+from node.request_id import id_in
 
 WORKING_MAX = 32
 WAITING_MAX = 32
@@ -178,7 +179,7 @@ def _place(places: threading.BoundedSemaphore, most: int, what: str, context: gr
             status=Status.RESOURCE_EXHAUSTED,
             retry_seconds=RETRY_SECONDS,
         )
-        context.abort_with_status(rpc_status.to_status(to_status(busy)))
+        context.abort_with_status(rpc_status.to_status(to_status(busy, id_in(context.invocation_metadata()))))
     try:
         yield
     finally:

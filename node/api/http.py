@@ -20,6 +20,7 @@ from node.api.http_request import BODY_BYTES_MAX, Receive, Refused, Request, Sco
 from node.api.outgoing import CURSOR, Outgoing
 from node.api.status import to_status
 from node.errors import Reason, Status, VTraceError, invalid, shown
+from node.request_id import HEADER
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 ANSWER_SECONDS_MAX = 60
@@ -100,7 +101,7 @@ class HttpApi:
         if scope["path"] == DOCUMENT_PATH:
             answer = self._described(request)
         elif not self._places.acquire(blocking=False):
-            answer = _refusal(_busy(f"{REQUESTS_MAX} requests"))
+            answer = _refusal(request, _busy(f"{REQUESTS_MAX} requests"))
         else:
             try:
                 answer = await self._answer(request)
@@ -112,6 +113,7 @@ class HttpApi:
         headers = [
             (b"content-type", JSON_TYPE.encode()),
             (b"content-length", str(len(answer.body)).encode()),
+            (HEADER.encode(), request.id.encode()),
             *_HEADERS,
             *answer.headers,
         ]
@@ -129,7 +131,7 @@ class HttpApi:
     def _described(self, request: Request) -> Answer:
         if request.method in ("GET", "HEAD"):
             return Answer(self._document)
-        return _refused(_wrong_method(request, ["GET", "HEAD"]))
+        return _refused(request, _wrong_method(request, ["GET", "HEAD"]))
 
     async def _answer(self, request: Request) -> Answer | Stream:
         try:
@@ -146,9 +148,9 @@ class HttpApi:
                 return Stream(rpc, await self._worked(rpc, lambda: rpc.answer(asked), ANSWER_SECONDS_MAX))
             return Answer(await self._worked(rpc, lambda: protojson.to_json(rpc.answer(asked)), ANSWER_SECONDS_MAX))
         except VTraceError as fault:
-            return _refusal(fault)
+            return _refusal(request, fault)
         except Refused as refused:
-            return _refused(refused)
+            return _refused(request, refused)
 
     def _no_route(self, request: Request) -> Refused:
         methods = self._routes.methods(request.raw_path)
@@ -210,7 +212,7 @@ async def _whole(rpc: Rpc, route: transcode.Route, segments: list[str], request:
             setattr(message, CURSOR, last_id)  # who comes again has the first address, with the first cursor
         return message
 
-    return Asked(read, request.metadata(), request.is_there, request.peer, request.certificate)
+    return Asked(read, request.metadata(), request.is_there, request.peer, request.certificate, request.id)
 
 
 def _streamed(rpc: Rpc, request: Request) -> Asked:
@@ -228,7 +230,7 @@ def _streamed(rpc: Rpc, request: Request) -> Asked:
 
     if kind != http_upload.JSON and rpc.request_class is not wire.UploadRequest:
         _hold_json(request)
-    return Asked(read, request.metadata(), request.is_there, request.peer, request.certificate)
+    return Asked(read, request.metadata(), request.is_there, request.peer, request.certificate, request.id)
 
 
 def _hold_plain(request: Request) -> None:
@@ -258,14 +260,14 @@ def _wrong_method(request: Request, methods: list[str]) -> Refused:
     return Refused(405, fault, (b"allow", ", ".join(methods).encode()))
 
 
-def _refused(refused: Refused) -> Answer:
-    return _refusal(refused.fault, refused.status, *refused.headers)
+def _refused(request: Request, refused: Refused) -> Answer:
+    return _refusal(request, refused.fault, refused.status, *refused.headers)
 
 
-def _refusal(fault: VTraceError, status: int | None = None, *headers: tuple[bytes, bytes]) -> Answer:
+def _refusal(request: Request, fault: VTraceError, status: int | None = None, *headers: tuple[bytes, bytes]) -> Answer:
     more = list(headers)
     if fault.status is Status.UNAUTHENTICATED:
         more.append((b"www-authenticate", b'Bearer realm="vtrace"'))
     if fault.retry_seconds is not None:
         more.append((b"retry-after", str(fault.retry_seconds).encode()))
-    return Answer(protojson.to_json(to_status(fault)), status or HTTP_STATUS[fault.status], more)
+    return Answer(protojson.to_json(to_status(fault, request.id)), status or HTTP_STATUS[fault.status], more)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from node.api import protojson
 from node.api.streams import BrokenStream
 from node.errors import Reason, Status, VTraceError, invalid
+from node.request_id import id_in
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 BODY_SECONDS_MAX = 30
@@ -33,7 +34,7 @@ class Refused(Exception):
 
 
 class Request:
-    """One request as it comes. ``ended`` tells whether all of its body was read."""
+    """One request as it comes. ``ended``: all of its body was read; ``id`` as node/request_id.py has it."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
@@ -43,6 +44,7 @@ class Request:
         self.peer: str = client[0] if client else ""
         self.certificate: bytes | None = scope.get("state", {}).get(CERTIFICATE)
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self.id = id_in((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers)
         self._receive = receive
         self._loop = asyncio.get_running_loop()
         self._gone = threading.Event()

@@ -78,7 +78,8 @@ _STATUS_SCHEMA: dict[str, Any] = {
         "message": {"type": "string", "description": "For people: the field, the value, and what is wanted."},
         "details": {
             "type": "array",
-            "description": "google.rpc.ErrorInfo (reason, domain, metadata), BadRequest (fieldViolations), RetryInfo.",
+            "description": "google.rpc.ErrorInfo (reason, domain, metadata), BadRequest (fieldViolations), RetryInfo, "
+            "RequestInfo.",
             "items": {"type": "object", "required": ["@type"], "properties": {"@type": {"type": "string"}}},
         },
     },

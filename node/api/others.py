@@ -12,6 +12,7 @@ from grpc_status import rpc_status
 
 from node.api.status import to_status
 from node.errors import Reason, VTraceError, invalid
+from node.request_id import id_in
 
 NON_BLOCKING = "experimental_non_blocking"
 _NOT_UTF8 = "Invalid encoding on"
@@ -69,5 +70,5 @@ class Strict(grpc.ServerInterceptor):  # type: ignore[misc]
 
 
 def _abort(context: grpc.ServicerContext, refusal: VTraceError) -> Exception:
-    context.abort_with_status(rpc_status.to_status(to_status(refusal)))
+    context.abort_with_status(rpc_status.to_status(to_status(refusal, id_in(context.invocation_metadata()))))
     return AssertionError("abort returned")

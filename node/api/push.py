@@ -40,9 +40,16 @@ class Pusher:
         self._watchdog = threading.Thread(target=self._watch, name="slow readers", daemon=True)
         self._watchdog.start()
 
-    def begin(self, rpc: Rpc, outgoing: Outgoing, context: grpc.ServicerContext, send: Callable[[Any], None]) -> None:
+    def begin(
+        self,
+        rpc: Rpc,
+        outgoing: Outgoing,
+        request_id: str,
+        context: grpc.ServicerContext,
+        send: Callable[[Any], None],
+    ) -> None:
         """Send what ``outgoing`` says until either side ends; returns at once. ``send(None)`` ends the call."""
-        stream = _Stream(self, rpc, outgoing, context, send)
+        stream = _Stream(self, rpc, outgoing, request_id, context, send)
         with self._lock:
             self._streams.add(stream)
         if not context.add_callback(stream.end):
@@ -81,11 +88,18 @@ class _Stream:
     """One stream: waiting, queued for a thread, or on one."""
 
     def __init__(
-        self, owner: Pusher, rpc: Rpc, outgoing: Outgoing, context: grpc.ServicerContext, send: Callable[[Any], None]
+        self,
+        owner: Pusher,
+        rpc: Rpc,
+        outgoing: Outgoing,
+        request_id: str,
+        context: grpc.ServicerContext,
+        send: Callable[[Any], None],
     ) -> None:
         self._owner = owner
         self._rpc = rpc
         self._outgoing = outgoing
+        self._request_id = request_id
         self._context = context
         self._send = send
         self._lock = threading.Lock()
@@ -107,7 +121,7 @@ class _Stream:
         with self._lock:
             self._again = False
         try:
-            page = self._rpc.take(self._outgoing)
+            page = self._rpc.take(self._outgoing, self._request_id)
             for message in page.messages:
                 self._sending_since = time.monotonic()
                 self._send(message)
@@ -131,7 +145,7 @@ class _Stream:
 
     def _finish(self, fault: VTraceError | None) -> None:
         if fault is not None:
-            status = rpc_status.to_status(to_status(fault))
+            status = rpc_status.to_status(to_status(fault, self._request_id))
             self._context.set_code(status.code)
             self._context.set_details(status.details)
             self._context.set_trailing_metadata(status.trailing_metadata)

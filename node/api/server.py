@@ -19,6 +19,7 @@ from node.api.services import SERVICES
 from node.api.status import to_status
 from node.api.threads import Threads
 from node.errors import SetupError, VTraceError, invalid
+from node.request_id import id_in
 from node.tls import TlsFiles
 
 OPEN_CALLS_MAX = 12_000
@@ -108,23 +109,28 @@ class Server:
                 wanted = f"a message {rpc.method.input_type.name}"
                 raise invalid("request", f"{len(message)} bytes", wanted) from None
 
-        def handle(request: Any, context: grpc.ServicerContext) -> Any:
+        def answer(request: Any, context: grpc.ServicerContext) -> tuple[Any, str]:
+            metadata = tuple(context.invocation_metadata())
             asked = Asked(
                 read=lambda: map(parsed, request) if streams else parsed(request),
-                metadata=tuple(context.invocation_metadata()),
+                metadata=metadata,
                 is_there=context.is_active,
                 peer=context.peer(),
                 certificate=_certificate(context) if self._certified else None,
+                request_id=id_in(metadata),
             )
             try:
-                return rpc.answer(asked)
+                return rpc.answer(asked), asked.request_id
             except VTraceError as fault:
                 refusal = fault
-            context.abort_with_status(rpc_status.to_status(to_status(refusal)))
+            context.abort_with_status(rpc_status.to_status(to_status(refusal, asked.request_id)))
             raise AssertionError("abort returned")
 
+        def handle(request: Any, context: grpc.ServicerContext) -> Any:
+            return answer(request, context)[0]
+
         def stream(request: Any, context: grpc.ServicerContext, send: Callable[[Any], None]) -> None:
-            self._pusher.begin(rpc, handle(request, context), context, send)
+            self._pusher.begin(rpc, *answer(request, context), context, send)
 
         # The message is parsed by the handler, so that rubbish meets the same error path as everything else.
         ends: tuple[Any, Any] = (None, lambda response: response.SerializeToString())

@@ -55,7 +55,7 @@ async def serve(
         is_last = False
         while not is_last and not gone.done():
             ready.clear()
-            page = await work(lambda: rpc.take(outgoing))
+            page = await work(lambda: rpc.take(outgoing, request.id))
             if page.messages:
                 await say(b"".join(map(event, page.messages)))
             is_last = page.is_last
@@ -66,7 +66,7 @@ async def serve(
         await say(b"", more=False)
     except VTraceError as fault:
         with contextlib.suppress(TimeoutError):
-            await say(refusal(fault), more=False)
+            await say(refusal(fault, request.id), more=False)
     except TimeoutError:
         log.info("%s: a reader took nothing for %g s, cut off", rpc.name, bounds.SLOW_SECONDS)
     finally:
@@ -82,7 +82,7 @@ def event(message: Any) -> bytes:
     return b"id: %s\ndata: %s\n\n" % (cursor, protojson.to_json(message))
 
 
-def refusal(fault: VTraceError) -> bytes:
+def refusal(fault: VTraceError, request_id: str) -> bytes:
     """The last event of a stream that is refused in the middle."""
     name = b"gone" if fault.status is Status.OUT_OF_RANGE else b"error"
-    return b"event: %s\ndata: %s\n\n" % (name, protojson.to_json(to_status(fault)))
+    return b"event: %s\ndata: %s\n\n" % (name, protojson.to_json(to_status(fault, request_id)))

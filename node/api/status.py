@@ -1,4 +1,4 @@
-"""Errors as google.rpc.Status: a gRPC code with ErrorInfo, BadRequest and RetryInfo."""
+"""Errors as google.rpc.Status: a gRPC code with ErrorInfo, BadRequest, RetryInfo and RequestInfo."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from node.errors import VTraceError
 
 
-def to_status(fault: VTraceError) -> status_pb2.Status:
-    """What the caller is told of a refusal."""
+def to_status(fault: VTraceError, request_id: str = "") -> status_pb2.Status:
+    """What the caller is told of a refusal; ``request_id`` is that of its call."""
     details: list[Message] = [
         error_details_pb2.ErrorInfo(reason=fault.reason.name, domain=fault.reason.domain, metadata=fault.metadata)
     ]
@@ -23,6 +23,8 @@ def to_status(fault: VTraceError) -> status_pb2.Status:
     if fault.retry_seconds is not None:
         delay = duration_pb2.Duration(seconds=fault.retry_seconds)
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    if request_id:
+        details.append(error_details_pb2.RequestInfo(request_id=request_id))
     packed = []
     for detail in details:
         wrapped = any_pb2.Any()

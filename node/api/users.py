@@ -39,7 +39,7 @@ class Users:
 
     def Token(self, request: wire.TokenRequest, origin: Origin) -> wire.TokenResponse:
         """A token for phone and password."""
-        user = self._people.login.log_in(request.phone, request.password, origin.address)
+        user = self._people.login.log_in(request.phone, request.password, origin.address, origin.tried.update)
         return wire.TokenResponse(token=self._tokens.issue(user))
 
     def RefreshToken(self, caller: User, _: wire.RefreshTokenRequest, origin: Origin) -> wire.RefreshTokenResponse:

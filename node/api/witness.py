@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from node.api.auth import Tokens
@@ -33,11 +33,16 @@ On = Mapping[str, object]
 
 @dataclass(slots=True)
 class Seen:
-    """What is known of a call so far: its caller (a username), its address, its request."""
+    """What is known of a call so far: its address and id, its caller (a username), its request.
+
+    ``tried`` is what it was about, by ids, should it be refused.
+    """
 
     address: str = ""
+    request_id: str = ""
     who: str = ""
     given: Any = None
+    tried: dict[str, str] = field(default_factory=dict)
 
 
 class Witness:
@@ -56,18 +61,23 @@ class Witness:
             who = self._tokens.session(f"Bearer {answered.token}").user.username
         elif name == "Register":
             who = answered.user.username.value
-        self._journal.done(who, name, tell(seen.given, answered) if tell else {}, seen.address)
+        self._journal.done(who, name, tell(seen.given, answered) if tell else {}, seen.address, seen.request_id)
 
     def refused(self, name: str, seen: Seen, fault: VTraceError) -> None:
         """A call was refused."""
         if name in READS and fault.status not in DENIED and fault.reason is not Reason.NOT_OWNER:
             return
-        self._journal.refused(seen.who, name, fault.status.value, fault.reason.name, seen.address)
+        result = (fault.status.value, fault.reason.name)
+        self._journal.refused(seen.who, name, *result, seen.address, seen.tried, seen.request_id)
+
+    def read(self, name: str, seen: Seen, events: int) -> None:
+        """Events were read that are not everybody's."""
+        self._journal.done(seen.who, name, {"events": events}, seen.address, seen.request_id)
 
     def captured(self, seen: Seen, job: Any) -> None:
         """A document of events was captured, or its job says why not."""
         on = {"capture": job.capture_id, "events": len(job.outcome.get("recorded", [])), "success": job.success}
-        self._journal.done(seen.who, "capture", on, seen.address)
+        self._journal.done(seen.who, "capture", on, seen.address, seen.request_id)
 
 
 def _circ(given: Any, answered: Any) -> On:

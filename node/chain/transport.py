@@ -12,6 +12,7 @@ place, so an answer that is missing or doubled goes unseen.
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Sequence
@@ -140,10 +141,11 @@ class HttpRpc:
 
     ``timeout_seconds`` bounds each request as a whole, of at most 100 calls each. A single call is
     sent as an object, not as an array, since some endpoints refuse batches. Neither proxies nor
-    passwords are taken from the environment: the endpoint that was named is the one that is asked.
+    passwords are taken from the environment: the endpoint that was named is the one that is asked. ``tls`` says
+    whom to trust if it is https; None: the system's authorities.
     """
 
-    def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS, tls: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"chain endpoint is {url!r}, want http://HOST[:PORT][/PATH] or https://…")
@@ -156,7 +158,7 @@ class HttpRpc:
         if parts.username is not None:
             named = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers |= urllib3.make_headers(basic_auth=named)
-        self._pool = urllib3.PoolManager(num_pools=1, maxsize=CONNECTIONS_KEPT)
+        self._pool = urllib3.PoolManager(num_pools=1, maxsize=CONNECTIONS_KEPT, ssl_context=tls)
         self._lock = threading.Lock()
         self._closed = False
         self._last_id = 0

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.cli.options import EXIT_COULD_NOT_CHECK, EXIT_DIFFERENCES, RPC, client_of, node_option, option
+from node.cli.options import EXIT_COULD_NOT_CHECK, EXIT_DIFFERENCES, RPC, option
+from node.cli.tls import client_of, https_context, node_option
 from node.config import is_base_url
 from node.errors import SetupError
 
@@ -142,7 +143,7 @@ def run_audit(
         files_url = next((rpc.removesuffix("/rpc") for rpc in rpcs if rpc.endswith("/rpc")), None)
     if files_url is not None and not is_base_url(files_url):
         raise SetupError(f"--files {files_url}: want an http(s) URL such as http://127.0.0.1:8080")
-    gateway = None if files_url is None else Gateway(files_url)
+    gateway = None if files_url is None else Gateway(files_url, https_context())
     stderr = Console(stderr=True)
     with ExitStack() as opened:
         if gateway is not None:
@@ -218,7 +219,7 @@ def _chain(rpcs: Sequence[str], opened: ExitStack) -> tuple[ChainView, list[str]
         if rpc in rpcs[: number - 1]:
             raise SetupError(f"--rpc {rpc}: is given twice, which makes no second witness")
         try:
-            endpoint = HttpRpc(rpc)
+            endpoint = HttpRpc(rpc, tls=https_context())
         except ValueError as fault:
             raise SetupError(f"--rpc {rpc}: {fault}") from fault
         opened.callback(endpoint.close)

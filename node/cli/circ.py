@@ -10,6 +10,7 @@ import click
 
 from node.cli.login import FILE, OPTIONS, logged_in, small_text
 from node.cli.options import option
+from node.cli.tls import https_context
 from node.errors import SetupError
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _check_receiver(rpc: str, shown: PartnerAccount, actor: int, username: str) 
     from node.flow.signing import check_receiver
 
     try:
-        endpoint = HttpRpc(rpc)
+        endpoint = HttpRpc(rpc, tls=https_context())
     except ValueError as fault:
         raise SetupError(f"--rpc {rpc}: {fault}") from fault
     try:

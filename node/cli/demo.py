@@ -12,7 +12,8 @@ import click
 
 from node.cli.admin import people_of
 from node.cli.audit import run_audit
-from node.cli.options import DB, EXIT_DIFFERENCES, RPC, check_used, client_of, node_option, option
+from node.cli.options import DB, EXIT_DIFFERENCES, RPC, check_used, option
+from node.cli.tls import client_of, node_option
 from node.config import Config
 from node.errors import SetupError
 

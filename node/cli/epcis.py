@@ -15,6 +15,7 @@ import click
 
 from node.cli.epcis_import import epcis_import
 from node.cli.options import DATA_DIR, DB, check_used, option
+from node.cli.tls import https_context, tls_options
 from node.config import is_base_url
 from node.errors import SetupError, shown
 
@@ -35,6 +36,7 @@ epcis.add_command(epcis_import)
 @option("--epc", "epcs", multiple=True, help="Only events of this EPC, as a URI; may be given again. Default: all.")
 @option("--pending", is_flag=True, help="With the circs that the chain has not confirmed yet.")
 @option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write. Default: stdout.")
+@tls_options()
 def epcis_export(
     data_dir: Path,
     db: str,
@@ -102,7 +104,7 @@ def _of_node(url: str, token_file: Path | None, asked: Sequence[tuple[str, str]]
     if not is_base_url(url):
         raise SetupError(f"--url {url}: want an http(s) URL such as http://127.0.0.1:8080")
     try:
-        client = CaptureClient(url)
+        client = CaptureClient(url, tls=https_context(as_oneself=True))
         if token_file is not None:
             client.use(token_file.read_text().strip())
         token = ""  # nosec B105: the first page has none

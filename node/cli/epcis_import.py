@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from node.cli.options import option
+from node.cli.tls import https_context, tls_options
 from node.config import is_base_url
 from node.errors import SetupError
 
@@ -33,6 +34,7 @@ RECORDED, DUPLICATE = "recorded", "duplicate"
 @option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="File with the token. Or use --phone.")
 @option("--phone", help="Log in with this phone; the password is asked for.")
 @option("--password", help="The password of --phone, if it is not to be asked for.")
+@tls_options()
 def epcis_import(file: Path, url: str, token_file: Path | None, phone: str | None, password: str | None) -> None:
     """Have a node record the events of FILE, an EPCIS 2.0 document in JSON.
 
@@ -49,7 +51,7 @@ def epcis_import(file: Path, url: str, token_file: Path | None, phone: str | Non
     try:
         if not is_base_url(url):
             raise SetupError(f"--url {url}: want an http(s) URL such as http://127.0.0.1:8080")
-        client = CaptureClient(url)
+        client = CaptureClient(url, tls=https_context(as_oneself=True))
         if token_file is not None:
             client.use(_content(token_file, TOKEN_BYTES_MAX).decode("ascii", "replace").strip())
         else:

@@ -34,7 +34,7 @@ def log() -> None:
 @MASTER_KEY
 @option("--since", help="Only entries from this time on: YYYY-MM-DD or YYYY-MM-DDTHH:MM[:SS], UTC.")
 @option("--until", help="Only entries from before this time.")
-@option("--user", help="Only entries of this username; 'operator' for commands on the node's machine.")
+@option("--user", help="Only entries by or about this username; 'operator' for commands on the node's machine.")
 def log_show(
     data_dir: Path, db: str, master_key: KeySource | None, since: str | None, until: str | None, user: str | None
 ) -> None:

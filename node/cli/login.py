@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.cli.options import client_of, node_option, option
+from node.cli.options import option
+from node.cli.tls import client_of, node_option
 from node.errors import SetupError
 
 if TYPE_CHECKING:

@@ -8,24 +8,19 @@ import shlex
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from node.config import SQLITE, Config, GivenKey, KeyCommand, host_and_port
+from node.config import SQLITE, Config, GivenKey, KeyCommand
 from node.errors import SetupError
 
-if TYPE_CHECKING:
-    from node.api.client import NodeClient
-
-TLS = "vtrace.tls"
 EXIT_DIFFERENCES = 1
 EXIT_COULD_NOT_CHECK = 2
 
 T = TypeVar("T")
 
-NODE = "HOST:PORT of the node's gRPC."
 RPC = "URL of a JSON-RPC endpoint of the chain; the embedded chain's is http://HOST:PORT/rpc of the node's HTTP."
 
 
@@ -63,59 +58,6 @@ class Gwei(click.ParamType[int]):
         if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", value.strip(), re.ASCII):
             self.fail(f"{value}: want gwei such as 30 or 0.5", param, ctx)
         return int(Decimal(value.strip()) * 10**9)
-
-
-def node_option(help_more: str = "", **settings: Any) -> Callable[[Any], Any]:
-    """``--node``, and what ``client_of`` needs beside it."""
-    path = click.Path(dir_okay=False, path_type=Path)
-    options = (
-        option("--node", "node_address", help=f"{NODE}{help_more}", **settings),
-        option(
-            "--tls-ca",
-            type=path,
-            help="Speak TLS with the node, and trust the authorities in this file (PEM). Without it, in the clear.",
-        ),
-        option(
-            "--tls-identity",
-            type=path,
-            help="File with a client certificate and its key (PEM), for a node that asks for one.",
-        ),
-    )
-
-    def add(command: Any) -> Any:
-        @functools.wraps(command)
-        def with_tls(*args: Any, tls_ca: Path | None, tls_identity: Path | None, **named: Any) -> Any:
-            click.get_current_context().meta[TLS] = (tls_ca, tls_identity)
-            return command(*args, **named)
-
-        added: Any = with_tls
-        for each in reversed(options):
-            added = each(added)
-        return added
-
-    return add
-
-
-def client_of(address: str) -> NodeClient:
-    """A client of the node at HOST:PORT, as --tls-ca and --tls-identity of the command say."""
-    from node.api.client import ClientTls, NodeClient
-
-    host_and_port("--node", address)
-    ca_path, identity_path = click.get_current_context().meta[TLS]
-    ca, identity = _pem("--tls-ca", ca_path), _pem("--tls-identity", identity_path)
-    if ca is None and identity is not None:
-        raise SetupError("--tls-identity: want --tls-ca too")
-    return NodeClient(address, tls=ClientTls(ca, identity) if ca is not None else None)
-
-
-def _pem(flag: str, path: Path | None) -> bytes | None:
-    try:
-        given = path.read_bytes() if path is not None else None
-    except OSError as fault:
-        raise SetupError(f"{flag} {path}: {fault.strerror}") from fault
-    if given is not None and b"-----BEGIN CERTIFICATE-----" not in given:
-        raise SetupError(f"{flag} {path}: want certificates in PEM")
-    return given
 
 
 DATA_DIR = option(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.cli.options import EXIT_COULD_NOT_CHECK, EXIT_DIFFERENCES, RPC, client_of, node_option, option
+from node.cli.options import EXIT_COULD_NOT_CHECK, EXIT_DIFFERENCES, RPC, option
+from node.cli.tls import client_of, https_context, node_option
 from node.errors import SetupError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def proof_make(goods_id: int, node_address: str, rpc: str, contract: str) -> Non
         raise SetupError(f"goods {goods_id}: want an id from 1 to {GOODS_ID_MAX}")
     _check_contract(contract)
     try:
-        endpoint = HttpRpc(rpc)
+        endpoint = HttpRpc(rpc, tls=https_context())
     except ValueError as fault:
         raise SetupError(f"--rpc {rpc}: {fault}") from fault
     stderr = Console(stderr=True)
@@ -130,7 +131,7 @@ def _verify(file: Path, block_hashes: tuple[str, ...], rpc: str | None, contract
     if rpc is not None and not trust.is_whole:
         from node.chain.rpc import Chain, HttpRpc
 
-        endpoint = HttpRpc(rpc)
+        endpoint = HttpRpc(rpc, tls=https_context())
         try:
             trust = ask(proven, trust, Chain(endpoint))
         finally:

@@ -26,7 +26,8 @@ class Happened:
     """Something that the log is to keep. ``at`` is in microseconds since 1970, ``result`` OK or a gRPC status.
 
     ``who`` is a username, ``operator`` for a command on the node's machine, or empty. ``on`` names what it was about by
-    ids, never by anything personal. ``times`` counts equal refusals that were put together.
+    ids, never by anything personal. ``times`` counts equal refusals that were put together; ``request_id`` is then that
+    of the first.
     """
 
     at: int
@@ -37,6 +38,7 @@ class Happened:
     on: Mapping[str, object] = field(default_factory=dict)
     address: str = ""
     times: int = 1
+    request_id: str = ""
 
 
 def body_of(number: int, happened: Happened, salt: bytes) -> str:
@@ -46,6 +48,7 @@ def body_of(number: int, happened: Happened, salt: bytes) -> str:
         "at": written(happened.at),
         "who": happened.who,
         "call": happened.call,
+        "request": happened.request_id,
         "result": happened.result,
         "reason": happened.reason,
         "on": dict(happened.on),

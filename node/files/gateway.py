@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
+from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
 
 from node.files.keeper import ContentMissing, KeeperUnavailable
 
@@ -14,11 +17,13 @@ PIECE_BYTES = 256 * 1024
 
 
 class Gateway:
-    """Fetches content. Nothing of it is checked here."""
+    """Fetches content. Nothing of it is checked here. ``tls`` says whom to trust if it is https; None: as usual."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, tls: ssl.SSLContext | None = None) -> None:
         self._base_url = base_url.rstrip("/")
         self._session = requests.Session()
+        if tls is not None:
+            self._session.mount("https://", _Trusting(tls))
 
     def read(self, cid: str) -> Iterator[bytes]:
         """The bytes under a CID, in pieces. ContentMissing: none to be had; KeeperUnavailable: it can't be asked."""
@@ -41,3 +46,15 @@ class Gateway:
     def close(self) -> None:
         """Give back the connections."""
         self._session.close()
+
+
+class _Trusting(HTTPAdapter):
+    """Connects as an SSLContext says."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **named: Any) -> None:
+        """See HTTPAdapter."""
+        super().init_poolmanager(*args, **named, ssl_context=self._tls)

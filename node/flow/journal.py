@@ -25,7 +25,7 @@ REFUSED_MAX = 20
 REFUSED_EVERY_MICROS = 1_000_000
 LEFT_OUT = "LEFT_OUT"
 
-_Alike = tuple[str, str, str, str, str]
+_Alike = tuple[object, ...]
 
 
 class Journal:
@@ -42,24 +42,36 @@ class Journal:
         self._refused_at = 0
         self._taken: list[Happened] = []
 
-    def done(self, who: str, call: str, on: Mapping[str, object], address: str) -> None:
+    def done(self, who: str, call: str, on: Mapping[str, object], address: str, request_id: str = "") -> None:
         """A call that was answered."""
-        happened = Happened(self._clock(), who, call, "OK", "", on, address)
+        happened = Happened(self._clock(), who, call, "OK", "", on, address, request_id=request_id)
         with self._lock:
             if len(self._done) < QUEUE_MAX:
                 self._done.append(happened)
             else:
                 self._left_out += 1
 
-    def refused(self, who: str, call: str, result: str, reason: str, address: str) -> None:
+    def refused(
+        self,
+        who: str,
+        call: str,
+        result: str,
+        reason: str,
+        address: str,
+        on: Mapping[str, str] | None = None,
+        request_id: str = "",
+    ) -> None:
         """A call that was refused."""
-        alike = (who, call, result, reason, address)
+        on = on or {}
+        alike: _Alike = (who, call, result, reason, address, *sorted(on.items()))
         with self._lock:
             known = self._refused.get(alike)
             if known is not None:
                 self._refused[alike] = replace(known, times=known.times + 1)
             elif len(self._refused) < REFUSED_MAX:
-                self._refused[alike] = Happened(self._clock(), who, call, result, reason, {}, address)
+                self._refused[alike] = Happened(
+                    self._clock(), who, call, result, reason, on, address, request_id=request_id
+                )
             else:
                 self._left_out += 1
 

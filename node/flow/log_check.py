@@ -72,15 +72,16 @@ def check(store: Store, seal: Seal, find_chain: Callable[[], Chain]) -> Checked:
 
 
 def entries(seal: Seal, after: str, before: str | None, who: str | None) -> Iterator[dict[str, Any]]:
-    """The entries from one time on and before another (as entries have times), and of one user, with their hashes.
+    """The entries from one time on and before another (as entries have times), with their hashes.
 
-    ``address`` is where a call came from, as long as that is known.
+    ``who`` leaves those that one user made, or that are about it. ``address`` is where a call came from, as
+    long as that is known.
     """
     for kept in log.entries():
         body = json.loads(kept.body)
         if body["at"] < after or (before is not None and body["at"] >= before):
             continue
-        if who is not None and body.get("who") != who:
+        if who is not None and who not in (body.get("who"), body.get("on", {}).get("user")):
             continue
         origin = log.origin(seal, kept)
         yield body | ({} if origin is None else {"address": origin[1]}) | {"hash": kept.hash.hex()}
@@ -91,7 +92,7 @@ def addresses_of(seal: Seal, who: str) -> list[dict[str, str]]:
     return [
         {"at": entry["at"], "call": entry["call"], "address": entry["address"]}
         for entry in entries(seal, "", None, who)
-        if "address" in entry
+        if "address" in entry and entry.get("who") == who
     ]
 
 

@@ -10,7 +10,7 @@ import hmac
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -28,6 +28,8 @@ from node.store.seal import Seal
 SECRET_KEY = "login"  # nosec B105: its name
 SECRET_BYTES = 32
 PHONE_BYTES_MAX = 64
+UNKNOWN_BYTES = 3
+"""Hundreds of phones have the same digest, so that not even who has its key can tell which phone was tried."""
 NETWORKS_MAX = 16
 NETWORK_KNOWN_MICROS = 90 * 86_400 * MICROS
 ACCOUNTS_MAX = 100_000
@@ -107,10 +109,16 @@ class Login:
         with store.write():
             self._secret = keys.own_key(seal, SECRET_KEY, lambda: secrets.token_bytes(SECRET_BYTES))
 
-    def log_in(self, phone: str, password: str, address: str) -> User:
-        """The user with this phone and password; nothing tells which of the two was wrong."""
+    def log_in(self, phone: str, password: str, address: str, tell: Callable[[Mapping[str, str]], None]) -> User:
+        """The user with this phone and password; nothing tells the caller which of the two was wrong.
+
+        ``tell`` learns for the audit log whose account is tried, by its username. An unknown phone is told apart from
+        others by a digest that is too short to say which it is.
+        """
         user_id = personal.user_with_phone(self._seal, phone)
         user = None if user_id is None else people.user(user_id)
+        unknown = self._digest(b"unknown", _bounded(phone))[:UNKNOWN_BYTES].hex()
+        tell({"unknown_phone": unknown} if user is None else {"user": user.username})
         is_right = self._is_right(user, phone, password, address)
         if user is None or not is_right:
             raise VTraceError(Reason.PASSWD_ERR, "phone or password is wrong")
@@ -135,7 +143,7 @@ class Login:
                 raise
 
     def _is_right(self, user: User | None, phone: str, password: str, address: str) -> bool:
-        account = self._digest(b"account", phone.encode(errors="replace")[:PHONE_BYTES_MAX])
+        account = self._digest(b"account", _bounded(phone))
         network = self._digest(b"network" + account, network_of(address).encode())
         stored = user.password_hash if user is not None else None
         with self._passwords.place(), self._addresses.attempt(address) as attempt:
@@ -181,6 +189,10 @@ class Login:
 
     def _digest(self, what: bytes, value: bytes) -> bytes:
         return hmac.digest(self._secret, what + b"\0" + value, "sha256")
+
+
+def _bounded(phone: str) -> bytes:
+    return phone.encode(errors="replace")[:PHONE_BYTES_MAX]
 
 
 def _too_many(seconds: int) -> VTraceError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from anyio import CapacityLimiter, to_thread
@@ -17,6 +18,7 @@ from node.errors import IndexUnavailable, Status, VTraceError
 from node.flow.events import Events
 from node.flow.rates import TooOften
 from node.page.protocol import CERTIFICATE
+from node.request_id import id_in
 
 PATH = "/epcis/events"
 THREADS = 2
@@ -34,18 +36,19 @@ HEADERS = {
 }
 ALLOW = "GET, HEAD, OPTIONS"
 
+Answer = tuple[dict[str, Any], int | None]
+
 log = logging.getLogger(__name__)
 
 
 class EventsEndpoint:
-    """Answers queries. ``caller_of`` tells who calls by its ``authorization`` header and its certificate;
-    ``public_url`` is the node's base address, as links name it."""
+    """Answers queries. ``read`` is the way to what is not everybody's: it finds out who calls from the peer's address,
+    the headers and the certificate, and hands that user to what answers. ``public_url`` is the node's base address, as
+    links name it."""
 
-    def __init__(
-        self, events: Events, caller_of: Callable[[str | None, bytes | None], User], public_url: Callable[[], str]
-    ) -> None:
+    def __init__(self, events: Events, read: Callable[..., Answer], public_url: Callable[[], str]) -> None:
         self._events = events
-        self._caller_of = caller_of
+        self._read = read
         self._public_url = public_url
         # Long answers must leave the processor to the partners' records.
         self._threads = CapacityLimiter(THREADS)
@@ -77,16 +80,24 @@ class EventsEndpoint:
             return _problem(503, "ImplementationException", "the index can't be read now: try again in a moment")
 
     def _answered(self, request: Request, query: Query, pairs: list[tuple[str, str]]) -> Response:
-        certificate = request.scope.get("state", {}).get(CERTIFICATE)
-        caller = None if query.epcs else self._caller_of(request.headers.get("authorization"), certificate)
-        document, following = self._events.answer(query, caller)
-        headers = dict(HEADERS)
+        def counted(caller: User) -> tuple[Answer, int]:
+            document, following = self._events.answer(query, caller)
+            return (document, following), len(document["epcisBody"]["queryResults"]["resultsBody"]["eventList"])
+
+        if query.epcs:
+            document, following = self._events.answer(query, None)
+        else:
+            certificate = request.scope.get("state", {}).get(CERTIFICATE)
+            peer = request.client.host if request.client else ""
+            headers = request.headers.items()
+            document, following = self._read(peer, headers, certificate, id_in(headers), counted)
+        told = dict(HEADERS)
         if following is not None:
             asked = [pair for pair in pairs if pair[0] != "nextPageToken"]
             again = urlencode([*asked, ("nextPageToken", query.token(following))])
-            headers["Link"] = f'<{self._public_url()}{PATH}?{again}>; rel="next"'
+            told["Link"] = f'<{self._public_url()}{PATH}?{again}>; rel="next"'
         media_type = JSON_LD if JSON_LD in request.headers.get("accept", "") else JSON
-        return JSONResponse(document, headers=headers, media_type=media_type)
+        return JSONResponse(document, headers=told, media_type=media_type)
 
 
 def _unacceptable(headers: Mapping[str, str]) -> str:

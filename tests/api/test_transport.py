@@ -5,11 +5,10 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import grpc
 import httpx
 import pytest
 from cryptography import x509
@@ -17,84 +16,15 @@ from cryptography import x509
 from node.config import Config, check
 from node.errors import SetupError
 from node.tls import TlsFiles
-from tests.flow.world import Running, started
+from tests.api.tls_world import SECONDS_MAX, World, new_world
 from tests.support import people
-from tests.support.certificates import Authority, Issued
+from tests.support.certificates import Authority
 from tests.support.wire_client import Refusal, WireClient
-
-SECONDS_MAX = 30
-
-
-@dataclass
-class World:
-    """A node with TLS that asks clients for certificates."""
-
-    running: Running
-    folder: Path
-    authority: Authority
-
-    @property
-    def grpc(self) -> str:
-        return self.running.ready.grpc
-
-    @property
-    def base(self) -> str:
-        return f"https://{self.running.ready.http}"
-
-    def credentials(self, client: Issued | None) -> grpc.ChannelCredentials:
-        own = (client.key, client.certificate) if client else (None, None)
-        return grpc.ssl_channel_credentials(self.authority.pem, *own)
-
-    def client(self, issued: Issued | None, token: str | None = None) -> WireClient:
-        made = WireClient(self.grpc, token)
-        made.close()
-        # A channel with the same credentials would share the other's connection.
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        made._channel = grpc.secure_channel(self.grpc, self.credentials(issued), options=options)
-        return made
-
-    def context(self, issued: Issued | None = None) -> ssl.SSLContext:
-        made = ssl.create_default_context(cadata=self.authority.pem.decode())
-        if issued is not None:
-            path = self.folder / "client.pem"
-            path.write_bytes(issued.certificate + issued.key)
-            made.load_cert_chain(path)
-        return made
-
-    def write(self, issued: Issued) -> None:
-        for name, content in (("cert.pem", issued.certificate), ("key.pem", issued.key)):
-            new = self.folder / f"{name}.new"
-            new.write_bytes(content)
-            new.replace(self.folder / name)
-
-    def shown(self, address: str) -> int:
-        """The serial number of the certificate that a server shows."""
-        host, _, port = address.rpartition(":")
-        context = self.context(self.authority.issue())
-        with (
-            socket.create_connection((host, int(port)), SECONDS_MAX) as plain,
-            context.wrap_socket(plain, server_hostname=host) as over,
-        ):
-            return x509.load_der_x509_certificate(over.getpeercert(binary_form=True) or b"").serial_number
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("tls")
-    authority = Authority()
-    (folder / "ca.pem").write_bytes(authority.pem)
-    config = Config(
-        folder / "data",
-        "127.0.0.1:0",
-        "127.0.0.1:0",
-        tls_cert=folder / "cert.pem",
-        tls_key=folder / "key.pem",
-        tls_client_ca=folder / "ca.pem",
-    )
-    made = World(None, folder, authority)  # type: ignore[arg-type]
-    made.write(authority.issue())
-    with started(config) as running:
-        made.running = running
+    with new_world(tmp_path_factory.mktemp("tls")) as made:
         yield made
 
 
@@ -228,26 +158,6 @@ def test_a_renewed_certificate_is_shown_without_a_restart(world: World) -> None:
         world.write(again)
         for address in (world.grpc, world.running.ready.http):
             assert world.shown(address) == again.serial
-
-
-def test_a_command_speaks_tls_when_it_is_told_whom_to_trust(world: World, tmp_path: Path) -> None:
-    from click.testing import CliRunner
-
-    from node.cli import main
-
-    issued = world.authority.issue()
-    (tmp_path / "me.pem").write_bytes(issued.certificate + issued.key)
-    (tmp_path / "token").write_text("rubbish")
-    command = ["labels", "--serial", "1", "--node", world.grpc, "--token-file", str(tmp_path / "token")]
-    ca, identity = ["--tls-ca", str(world.folder / "ca.pem")], ["--tls-identity", str(tmp_path / "me.pem")]
-    out = str(tmp_path / "labels.pdf")
-    assert "UNAUTHENTICATED" in CliRunner().invoke(main, [*command, *ca, *identity, "--out", out]).output
-    assert "UNAVAILABLE" in CliRunner().invoke(main, [*command, *ca, "--out", out]).output
-    assert "UNAVAILABLE" in CliRunner().invoke(main, [*command, "--out", out]).output
-    for wrong in (["--tls-ca", str(tmp_path / "token")], identity, ["--tls-ca", str(tmp_path / "none")]):
-        result = CliRunner().invoke(main, [*command, *wrong, "--out", out])
-        assert (result.exit_code, result.output.count("\n")) == (1, 1), result.output
-        assert "--tls-" in result.output
 
 
 OPEN = Config(Path("data"), "0.0.0.0:50051", "127.0.0.1:8080")

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
+import httpx
 import pytest
 
 from node.api.witness import READS
@@ -39,6 +40,11 @@ def of(node: RunningNode, user: str, last: str) -> list[dict[str, Any]]:
 
     result: list[dict[str, Any]] = eventually(found)
     return result
+
+
+def failed_logins(node: RunningNode, on: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    found = [one for one in entries(node) if one["call"] == "Token" and one["result"] == "UNAUTHENTICATED"]
+    return [one for one in found if on in (None, one["on"])]
 
 
 def test_every_rpc_that_changes_something_is_kept() -> None:
@@ -102,10 +108,15 @@ def test_a_failed_login_is_kept_without_the_phone_and_a_good_one_with_its_user(n
         node.client.call("Token", phone=person.phone, password="not the password")
     node.client.call("Token", phone=person.phone, password=people.PASSWORD)
     assert [entry["call"] for entry in of(node, person.username, "Token")] == ["Register", "Token"]
-    failed = eventually(
-        lambda: [one for one in entries(node) if one["call"] == "Token" and one["result"] == "UNAUTHENTICATED"]
-    )
-    assert person.phone not in json.dumps(failed)
+    (failed,) = eventually(lambda: failed_logins(node, {"user": person.username}))
+    assert "who" not in failed
+    with pytest.raises(Refusal):
+        node.client.call("Token", phone="19999999999", password="not the password")
+    unknown = eventually(lambda: [one for one in failed_logins(node) if "unknown_phone" in one["on"]])
+    assert "19999999999" not in json.dumps(unknown)
+    assert person.phone not in json.dumps(entries(node))
+    about = shown(node, "--user", person.username)
+    assert {one["result"] for one in about if one["call"] == "Token"} == {"UNAUTHENTICATED", "OK"}
     with pytest.raises(Refusal):
         node.client.with_token("rubbish").call("Profile")
     eventually(lambda: [entry for entry in entries(node) if entry.get("reason") == "TOKEN_EXPIRED"])
@@ -133,3 +144,36 @@ def test_the_log_of_a_running_node_is_verified_beside_it(node: RunningNode) -> N
     verified = node.command("log", "verify", "--data-dir", str(node.data_dir), "--rpc", node.rpc_url)
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert "anchored: not yet" in verified.stdout
+
+
+def test_what_only_some_may_read_of_events_is_kept(node: RunningNode) -> None:
+    maker = people.maker(node.client)
+    people.settled(node.client, maker.goods(2)[0])
+    own = {"authorization": f"Bearer {maker.boss.client.token}"}
+    with httpx.Client(base_url=f"http://{node.ready['http']}", timeout=30) as http:
+        told = http.get("/epcis/events", headers=own | {"x-request-id": "5" * 32})
+        assert told.status_code == 200
+        event = told.json()["epcisBody"]["queryResults"]["resultsBody"]["eventList"][0]
+        assert http.get("/epcis/events", headers={"authorization": "Bearer rubbish"}).status_code == 401
+        assert http.get("/epcis/events", params={"MATCH_anyEPC": event["epcList"][0]}).status_code == 200
+    kept = of(node, maker.boss.username, "events")[-1]
+    assert (kept["call"], kept["on"], kept["request"]) == ("events", {"events": 1}, "5" * 32)
+    refused = eventually(lambda: [one for one in entries(node) if one["call"] == "events" and one["result"] != "OK"])
+    assert [one["reason"] for one in refused] == ["TOKEN_EXPIRED"]
+    assert sum(one["call"] == "events" for one in entries(node)) == 2
+
+
+def test_a_document_that_is_refused_is_kept(node: RunningNode) -> None:
+    maker = people.maker(node.client)
+    headers = {"authorization": f"Bearer {maker.boss.client.token}", "content-type": "application/json"}
+    faulty, large = {"type": "secret"}, {"type": "EPCISDocument", "epcisBody": {"eventList": [{}] * 10_000}}
+    with httpx.Client(base_url=f"http://{node.ready['http']}", headers=headers, timeout=30) as http:
+        assert http.post("/epcis/capture", json=faulty).status_code == 400
+        assert http.post("/epcis/capture", json=large).status_code == 413
+    mine = {"who": maker.boss.username, "call": "capture", "result": "INVALID_ARGUMENT"}
+
+    def refused() -> int:
+        return sum(one.get("times", 1) for one in entries(node) if mine.items() <= one.items())
+
+    eventually(lambda: refused() == 2)
+    assert "secret" not in json.dumps(entries(node))

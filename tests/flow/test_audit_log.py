@@ -265,6 +265,7 @@ def test_a_rebuilt_index_knows_its_anchor_and_the_audit_finds_nothing(net: Net, 
         maker = people.maker(running.client)
         (goods_id,) = maker.goods(1)
         people.settled(running.client, goods_id)
+        eventually(lambda: log.head()[0])
         later(running, DAY_MICROS).step()
         (anchor,) = log.anchors()
         net.settle()

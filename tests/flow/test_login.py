@@ -50,6 +50,7 @@ class House:
             personal.add(self.seal, self.user.id, PHONE)
 
     def start(self) -> None:
+        self.told: dict[str, str] = {}
         self.store = Store(self.path)
         self.people = People(self.store, self.seal, self.micros, role_changed=lambda _: None, submitted=lambda: None)
         self.login: Login = self.people.login
@@ -64,7 +65,7 @@ class House:
     def attempt(self, phone: str = PHONE, password: str = WRONG, address: str = ABROAD) -> int:
         """0 for a wrong password, else the seconds to wait."""
         with pytest.raises(VTraceError) as refused:
-            self.login.log_in(phone, password, address)
+            self.login.log_in(phone, password, address, self.told.update)
         fault = refused.value
         assert fault.reason is Reason.PASSWD_ERR
         assert phone not in repr((fault.message, fault.metadata, fault.fields))
@@ -81,7 +82,7 @@ class House:
             assert self.attempt(phone, address=address) == 0
 
     def log_in(self, address: str = ABROAD, password: str = RIGHT) -> User:
-        return self.login.log_in(PHONE, password, address)
+        return self.login.log_in(PHONE, password, address, self.told.update)
 
 
 @pytest.fixture
@@ -145,7 +146,7 @@ def test_many_attempts_at_once_are_no_more_than_one_after_the_other(house: House
 
     def guess(_: int) -> None:
         try:
-            house.login.log_in(PHONE, WRONG, "127.0.0.1")
+            house.login.log_in(PHONE, WRONG, "127.0.0.1", house.told.update)
         except VTraceError as fault:
             with lock:
                 answers.append(fault.status)
@@ -432,3 +433,16 @@ def _hash_with(password: str = RIGHT, *, time_cost: int) -> str:
     from argon2.low_level import Type, hash_secret
 
     return hash_secret(password.encode(), b"\1" * 16, time_cost, 64, 1, 32, Type.ID).decode()
+
+
+def test_the_log_learns_whose_account_is_tried_and_of_unknown_phones_too_little_to_name_one(house: House) -> None:
+    house.attempt(PHONE, address="127.0.0.1")
+    assert house.told == {"user": "u1"}
+    digests = []
+    for phone in (UNKNOWN, UNKNOWN, "13900000000"):
+        house.told.clear()
+        house.attempt(phone, address="127.0.0.1")
+        assert house.told.keys() == {"unknown_phone"}
+        digests.append(house.told["unknown_phone"])
+    assert digests[0] == digests[1] != digests[2]
+    assert {len(digest) for digest in digests} == {6}
