@@ -147,7 +147,6 @@ class Node:
     def _open(self, config: Config, clock: Clock, stopping: threading.Event) -> None:
         with ExitStack() as opened:
             opened.enter_context(claim_directory(config))
-            stopping = stopping or threading.Event()
             if config.db != SQLITE:
                 when_reachable("--db", "the database", lambda: has_index(config.db), stopping)
             self._store, seal = open_store(config)
