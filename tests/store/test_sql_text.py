@@ -15,7 +15,7 @@ PLACES = re.compile(r"t\.places\(len\(\w+\)\)")
 
 KNOWN = {
     "store/changes.py": {"circs", "places", "query", "where", "which_goods"},
-    "store/circs.py": {"columns", "of_these"},
+    "store/circs.py": {"also", "columns", "of_these"},
     "store/events.py": {"narrowed"},
     "store/log.py": {"who"},
     "store/logins.py": {"old", "oldest"},
@@ -23,6 +23,7 @@ KNOWN = {
     "store/outbox.py": {"where"},
     "store/people.py": {"columns", "where"},
     "store/personal.py": {"column"},
+    "store/products.py": {"some"},
     "store/rebuild/builder.py": {
         "', '.join('?' * len(columns))",
         "', '.join(columns)",
@@ -46,7 +47,7 @@ KNOWN = {
     "store/rebuild/elsewhere.py": {"names", "places", "table"},
     "store/rebuild/old.py": {"name", "names", "table"},
     "store/rebuild/people.py": {"columns", "more"},
-    "store/rebuild/products.py": {"missing", "of_circ", "somebody", "unknown"},
+    "store/rebuild/products.py": {"missing", "of_circ", "of_parent", "somebody", "table", "unknown"},
     "store/rebuild/transactions.py": {"columns", "source", "where"},
     "store/sealed.py": {"column", "key", "table"},
     "store/subject.py": {"table"},
