@@ -76,6 +76,7 @@ _OTHERS = (
     "WHERE datname = current_database() AND application_name LIKE 'vtrace %%' AND application_name <> %s"
 )
 _DEFINES = ("CREATE TABLE", "ALTER TABLE")
+_NUMBER = re.compile(r"\bINTEGER\b")
 _TEXT = re.compile(r"\bVARCHAR\([0-9]+\)|\bTEXT\b")
 _PORT_MAX = 65_535
 _PASSWORD = re.compile(r"(?<=://)([^/@]*?):[^/@]*@|\b(password|sslpassword)=[^&\s]*")
@@ -234,7 +235,7 @@ class Postgres(peewee.PostgresqlDatabase):
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """Run a statement, in this thread's transaction if there is one. Its rows are read by then."""
         if sql.startswith(_DEFINES):
-            sql = _TEXT.sub('TEXT COLLATE "C"', sql)
+            sql = _NUMBER.sub("BIGINT", _TEXT.sub('TEXT COLLATE "C"', sql))
         # Without values the driver must not look for placeholders: texts may have a percent sign.
         return self._do(lambda cursor: cursor.execute(sql, params or None))
 
