@@ -35,7 +35,7 @@ from node.chain.rpc import Chain
 from node.chain.web3signer import Web3Signer
 from node.chain.websocket import WebSocketRpc
 from node.clock import Clock, now_micros
-from node.config import EMBEDDED, Config
+from node.config import EMBEDDED, SQLITE, Config
 from node.domain.epcis.ids import base_of
 from node.errors import IndexUnavailable, SetupError
 from node.flow import anchor, journal, readiness
@@ -87,6 +87,7 @@ from node.page.times import BlockTimes
 from node.page.trace import TraceEndpoint
 from node.store import people as users
 from node.store import progress, subject
+from node.store.db import has_index
 from node.store.seal import Seal
 from node.tls import TlsFiles
 from node.unlocking import warn_of_modes
@@ -149,6 +150,8 @@ class Node:
     def _open(self, config: Config, clock: Clock, stopping: threading.Event) -> None:
         with ExitStack() as opened:
             opened.enter_context(claim_directory(config))
+            if config.db != SQLITE:
+                when_reachable("--db", "the database", lambda: has_index(config.db), stopping)
             self._store, seal = open_store(config)
             opened.callback(self._store.close)
             warn_of_modes(config)

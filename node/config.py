@@ -12,6 +12,7 @@ from node.errors import SetupError
 
 EMBEDDED = "embedded"
 SQLITE = "sqlite"
+POSTGRESQL = ("postgresql://", "postgres://")
 CONFIRMATIONS_EMBEDDED = 1
 CONFIRMATIONS_OTHER = 12
 CONFIRMATIONS_MAX = 10_000
@@ -50,6 +51,7 @@ class Config:
     """The settings of ``vtrace serve``. ``grpc`` and ``http`` are HOST:PORT; port 0 takes a free one."""
 
     data_dir: Path
+    db: str = field(default=SQLITE, repr=False, kw_only=True)
     grpc: str = "127.0.0.1:50051"
     http: str = "127.0.0.1:8080"
     chain: str = EMBEDDED
@@ -86,8 +88,13 @@ class Config:
 
     @property
     def index_path(self) -> Path:
-        """The index's file."""
-        return self.data_dir / "index.sqlite3"
+        """The index's file; of an index elsewhere the copy that a reindex works on."""
+        return self.data_dir / ("index.sqlite3" if self.db == SQLITE else "index.copy.sqlite3")
+
+    @property
+    def index(self) -> Path | str:
+        """Where the index is: its file, or the URL of a PostgreSQL database."""
+        return self.index_path if self.db == SQLITE else self.db
 
     @property
     def chain_path(self) -> Path:
@@ -132,6 +139,7 @@ def check(config: Config) -> None:
             f"--traces {config.traces}: want the http(s) URL where an OpenTelemetry collector takes spans, such as "
             "http://127.0.0.1:4318/v1/traces, without a password in it"
         )
+    check_db(config.db)
     if config.chain != EMBEDDED and not (_is_http_url(config.chain) or _is_websocket_url(config.chain)):
         raise SetupError(f"--chain {config.chain}: want {EMBEDDED}, or the http(s) or ws(s) URL of a JSON-RPC endpoint")
     if config.confirmations is not None and not 1 <= config.confirmations <= CONFIRMATIONS_MAX:
@@ -199,6 +207,13 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def check_db(db: str) -> None:
+    """Refuse a --db that names no database; what the URL says beside that is libpq's."""
+    if db != SQLITE and not (db.startswith(POSTGRESQL) and db.isprintable() and " " not in db):
+        shown = db if "@" not in db and "=" not in db else "(a text with an address)"  # there may be a password in it
+        raise SetupError(f"--db {shown}: want {SQLITE}, or a URL such as postgresql://user@host/database")
 
 
 def _is_open_url(text: str) -> bool:

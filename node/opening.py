@@ -7,9 +7,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from node import config as configuration
 from node.chain import signer
@@ -17,8 +17,8 @@ from node.chain.embedded import EmbeddedChain, LedgerError
 from node.chain.transport import ChainUnavailable, HttpRpc, JsonRpc
 from node.chain.websocket import WebSocketRpc
 from node.clock import now_micros
-from node.config import EMBEDDED, UNFINISHED_RESTORE, Config
-from node.errors import SetupError, SignerUnavailable
+from node.config import EMBEDDED, SQLITE, UNFINISHED_RESTORE, Config
+from node.errors import IndexUnavailable, SetupError, SignerUnavailable
 from node.files.embedded import EmbeddedFiles
 from node.files.gateway import Gateway
 from node.files.keeper import FileKeeper
@@ -26,11 +26,14 @@ from node.files.kubo import KuboFiles
 from node.flow import reindex
 from node.flow.files import Files
 from node.flow.reindex import Reindex
-from node.store.db import Store
+from node.store.db import Store, has_index
 from node.store.master_key import refuse_if_shared
-from node.store.rebuild import Places
+from node.store.rebuild import Places, put_in_place
 from node.store.seal import Seal
 from node.unlocking import load, unlocked
+
+if TYPE_CHECKING:
+    from node.store.rebuild.elsewhere import Elsewhere
 
 CHAIN_WAIT_SECONDS = 60
 CLAIM_TRIES = 5
@@ -51,12 +54,17 @@ def open_store(config: Config, *, alone: bool = False) -> tuple[Store, Seal]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         use = hold_use(config, alone=alone)
         try:
-            store = Store(config.index_path)
+            store = Store(config.index)
+        except IndexUnavailable as fault:
+            use.close()
+            raise SetupError(f"--db: {fault}") from fault
         except BaseException:
             use.close()
             raise
         store.hold(use)
         try:
+            if alone:
+                store.hold_alone()
             return store, unlocked(config, store)
         except BaseException:
             store.close()
@@ -92,18 +100,34 @@ def open_files(config: Config) -> FileKeeper:
         raise SetupError(f"{config.files_path}: {fault.strerror}") from fault
 
 
-def files_of(config: Config) -> Files:
+@contextmanager
+def files_of(config: Config) -> Iterator[Files]:
     """The files of a data directory, for a command beside a running node or without one."""
-    return Files(index_of(config), open_files(config), now_micros, config.upload_bytes_max)
+    with closing(index_of(config)) as store, closing(open_files(config)) as keeper:
+        yield Files(store, keeper, now_micros, config.upload_bytes_max)
 
 
 def index_of(config: Config) -> Store:
     """The index of a data directory, for a command beside a running node or without one."""
     configuration.check(config)
     refuse_half_restored(config)
-    if not config.index_path.is_file():
+    if config.db == SQLITE and not config.index_path.is_file():
         raise SetupError(f"--data-dir {config.data_dir}: no node has its data there")
-    return Store(config.index_path)
+    check_index(config)
+    return Store(config.index)
+
+
+def check_index(config: Config) -> None:
+    """Refuse a database without an index, which opening it would make one in. SetupError if it can't be reached."""
+    configuration.check(config)
+    if config.db == SQLITE:
+        return
+    try:
+        is_there = has_index(config.db)
+    except IndexUnavailable as fault:
+        raise SetupError(f"--db: {fault}") from fault
+    if not is_there:
+        raise SetupError("--db: no node keeps its index in that database; name the database of the node")
 
 
 @contextmanager
@@ -141,7 +165,22 @@ def reindexing(
             keys_elsewhere=config.signer is not None,
             may_drop=may_drop,
         )
-        yield Reindex(config.index_path, rpc, reindex.sources(keeper, served), given, tell)
+        index, put = config.index_path, put_in_place
+        if config.db != SQLITE:
+            elsewhere = opened.enter_context(closing(_elsewhere(config)))
+            opened.callback(index.unlink, missing_ok=True)
+            elsewhere.bring(index)
+            put = elsewhere.put
+        yield Reindex(index, rpc, reindex.sources(keeper, served), given, tell, put=put)
+
+
+def _elsewhere(config: Config) -> Elsewhere:
+    from node.store.rebuild.elsewhere import Elsewhere  # its driver takes memory and a while to load
+
+    try:
+        return Elsewhere(config.db)
+    except IndexUnavailable as fault:
+        raise SetupError(f"--db: {fault}") from fault
 
 
 def copies_of(config: Config) -> list[Path]:
@@ -221,7 +260,7 @@ def when_reachable(option: str, what: str, find: Callable[[], T], stopping: thre
     while True:
         try:
             return find()
-        except (ChainUnavailable, SignerUnavailable) as fault:
+        except (ChainUnavailable, IndexUnavailable, SignerUnavailable) as fault:
             if time.monotonic() + pause > deadline:
                 raise SetupError(f"{option}: no answer within {CHAIN_WAIT_SECONDS} s: {fault}") from fault
             if not told:

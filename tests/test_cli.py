@@ -170,6 +170,8 @@ BAD_VALUES = [
     ("--chain", "wss://127.0.0.1:0", "JSON-RPC endpoint"),
     ("--chain", "ws://user@127.0.0.1:1", "JSON-RPC endpoint"),
     ("--chain", "ws://127.0.0.1:1/#x", "JSON-RPC endpoint"),
+    ("--db", "postgres", "want sqlite, or a URL such as postgresql://user@host/database"),
+    ("--db", "mysql://h/d", "want sqlite, or a URL"),
     ("--confirmations", "0", "want 1 to 10000"),
     ("--confirmations", "-3", "want 1 to 10000"),
     ("--confirmations", "10001", "want 1 to 10000"),
@@ -204,6 +206,22 @@ def test_a_bad_value_is_refused_in_one_line(tmp_path: Path, option: str, value: 
     assert want in result.output
     assert result.output.count("\n") == 1
     assert not data_dir.exists()
+
+
+SECRET_URLS = ["postgresql://u:secret@h/d", "postgresql://h/d?user=u&password=secret"]
+
+
+@pytest.mark.parametrize("url", SECRET_URLS)
+def test_a_password_on_the_command_line_is_refused(tmp_path: Path, url: str) -> None:
+    for command in ("serve", "status", "reindex"):
+        result = CliRunner().invoke(main, [command, "--data-dir", str(tmp_path / "d"), "--db", url])
+        assert result.exit_code == 2
+        assert "a password on a command line is seen by everybody" in result.output
+        assert "secret" not in result.output
+    given = {"VTRACE_DB": f"x{url}", "VTRACE_DATA_DIR": str(tmp_path / "d")}
+    faulty = CliRunner().invoke(main, ["serve"], env=given)
+    assert (faulty.exit_code, "secret" in faulty.output) == (1, False), faulty.output
+    assert not (tmp_path / "d").exists()
 
 
 def _error(result: subprocess.CompletedProcess[str]) -> str:

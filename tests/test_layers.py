@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 ONLY_IN: dict[str, set[str]] = {
     "peewee": {"store"},
     "playhouse": {"store"},
+    "psycopg": {"store"},
     "requests": {"files"},
     "urllib3": {"chain", "files"},
     "rlp": {"chain"},

@@ -7,28 +7,29 @@ from pathlib import Path
 
 import click
 
-from node.cli.options import DATA_DIR, MASTER_KEY, check_used, option
+from node.cli.options import DATA_DIR, DB, MASTER_KEY, check_used, option
 from node.config import Config, KeySource
 
 
 @click.command("change-master", epilog="Example: vtrace keys change-master --data-dir ./data")
 @DATA_DIR
+@DB
 @MASTER_KEY
 @option(
     "--new-key",
     type=click.Path(dir_okay=False, path_type=Path),
     help="File with the new key, made there if there is none. Default: a new one in the present key's file.",
 )
-def change_master(data_dir: Path, master_key: KeySource | None, new_key: Path | None) -> None:
+def change_master(data_dir: Path, db: str, master_key: KeySource | None, new_key: Path | None) -> None:
     """Seal everything of a stopped node under another master key.
 
     A process that dies in between leaves a data directory that the next start understands: either key, whole.
     """
-    check_used(data_dir)
+    check_used(data_dir, db)
     from node.opening import claim_directory, copies_of, open_store
     from node.unlocking import change
 
-    config = Config(data_dir=data_dir, master_key=master_key)
+    config = Config(data_dir=data_dir, db=db, master_key=master_key)
     with claim_directory(config):
         store, seal = open_store(config, alone=True)
         with closing(store):

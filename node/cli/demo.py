@@ -12,7 +12,7 @@ import click
 
 from node.cli.admin import people_of
 from node.cli.audit import run_audit
-from node.cli.options import EXIT_DIFFERENCES, RPC, check_used, option
+from node.cli.options import DB, EXIT_DIFFERENCES, RPC, check_used, option
 from node.cli.tls import client_of, node_option
 from node.config import Config
 from node.errors import SetupError
@@ -34,14 +34,16 @@ PLAIN_WIDTH = 100
     type=click.Path(file_okay=False, path_type=Path),
     help="The running node's data directory (to make an examiner), or where the fresh node is to stay.",
 )
-def play_demo(node_address: str | None, rpc: str | None, contract: str | None, data_dir: Path | None) -> None:
+@DB
+def play_demo(node_address: str | None, rpc: str | None, contract: str | None, data_dir: Path | None, db: str) -> None:
     """Play a coffee supply chain through a node: from a harvest to a roast, then its history and its audit."""
     logging.getLogger().setLevel(logging.WARNING)
     if node_address is not None:
         if rpc is None or contract is None or data_dir is None:
             raise click.UsageError("with --node, name --rpc, --contract and --data-dir of that node too")
-        check_used(data_dir)
-        _play(client_of(node_address), rpc, contract, people_of(data_dir, None).grant)
+        check_used(data_dir, db)
+        with people_of(data_dir, db, None) as people:
+            _play(client_of(node_address), rpc, contract, people.grant)
         return
     from tempfile import TemporaryDirectory
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 import click
 
 from node.cli.epcis_import import epcis_import
-from node.cli.options import DATA_DIR, check_used, option
+from node.cli.options import DATA_DIR, DB, check_used, option
 from node.cli.tls import https_context, tls_options
 from node.config import is_base_url
 from node.errors import SetupError, shown
@@ -30,6 +30,7 @@ epcis.add_command(epcis_import)
 
 @epcis.command("export", epilog="Example: vtrace epcis export --data-dir ./data --out events.jsonld")
 @DATA_DIR
+@DB
 @option("--url", help="Ask the node at this HTTP address, such as http://127.0.0.1:8080, instead of --data-dir.")
 @option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="File with the token for --url.")
 @option("--epc", "epcs", multiple=True, help="Only events of this EPC, as a URI; may be given again. Default: all.")
@@ -37,7 +38,13 @@ epcis.add_command(epcis_import)
 @option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write. Default: stdout.")
 @tls_options()
 def epcis_export(
-    data_dir: Path, url: str | None, token_file: Path | None, epcs: tuple[str, ...], pending: bool, out: Path | None
+    data_dir: Path,
+    db: str,
+    url: str | None,
+    token_file: Path | None,
+    epcs: tuple[str, ...],
+    pending: bool,
+    out: Path | None,
 ) -> None:
     """Write circs as one EPCISDocument: those of a data directory, beside a running node or without one, or with --url
     what a node tells: events of each --epc to anybody, else those of the caller's org.
@@ -60,7 +67,7 @@ def epcis_export(
     total = 0
     stderr = Console(stderr=True)
     with ExitStack() as opened:
-        pages = _of_node(url, token_file, asked) if url else opened.enter_context(_of_index(data_dir, asked))
+        pages = _of_node(url, token_file, asked) if url else opened.enter_context(_of_index(data_dir, db, asked))
         file = opened.enter_context(_written(out))
         status = opened.enter_context(stderr.status("exporting")) if stderr.is_terminal else None
         # An event a line, so that no document has to be held whole to be written, nor to be read by tools of lines.
@@ -77,16 +84,16 @@ def epcis_export(
 
 
 @contextmanager
-def _of_index(data_dir: Path, asked: Sequence[tuple[str, str]]) -> Iterator[Iterator[list[Any]]]:
+def _of_index(data_dir: Path, db: str, asked: Sequence[tuple[str, str]]) -> Iterator[Iterator[list[Any]]]:
     """The pages of a data directory."""
-    check_used(data_dir)
+    check_used(data_dir, db)
     from node.clock import now_micros
     from node.config import Config
     from node.domain.epcis.query import parse
     from node.flow import events
     from node.opening import index_of
 
-    with closing(index_of(Config(data_dir=data_dir))) as store:
+    with closing(index_of(Config(data_dir=data_dir, db=db))) as store:
         yield (page.events for page in events.of_index(store, now_micros).pages(parse(asked)))
 
 

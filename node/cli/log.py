@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.cli.options import DATA_DIR, EXIT_COULD_NOT_CHECK, EXIT_DIFFERENCES, MASTER_KEY, RPC, check_used, option
+from node.cli.options import DATA_DIR, DB, EXIT_COULD_NOT_CHECK, EXIT_DIFFERENCES, MASTER_KEY, RPC, check_used, option
 from node.config import Config, KeySource
 from node.errors import SetupError
 
@@ -30,20 +30,21 @@ def log() -> None:
 
 @log.command("show", epilog="Example: vtrace log show --since 2026-11-01 --user u0123456789abcdef --data-dir ./data")
 @DATA_DIR
+@DB
 @MASTER_KEY
 @option("--since", help="Only entries from this time on: YYYY-MM-DD or YYYY-MM-DDTHH:MM[:SS], UTC.")
 @option("--until", help="Only entries from before this time.")
 @option("--user", help="Only entries by or about this username; 'operator' for commands on the node's machine.")
 def log_show(
-    data_dir: Path, master_key: KeySource | None, since: str | None, until: str | None, user: str | None
+    data_dir: Path, db: str, master_key: KeySource | None, since: str | None, until: str | None, user: str | None
 ) -> None:
     """Print the entries, a JSON object a line, oldest first; beside a running node or without one."""
     after, before = _time("--since", since) or "", _time("--until", until)
-    check_used(data_dir)
+    check_used(data_dir, db)
     from node.flow.log_check import entries
     from node.opening import open_store
 
-    store, seal = open_store(Config(data_dir=data_dir, master_key=master_key))
+    store, seal = open_store(Config(data_dir=data_dir, db=db, master_key=master_key))
     with closing(store):
         for entry in entries(seal, after, before, user):
             click.echo(json.dumps(entry))
@@ -51,19 +52,20 @@ def log_show(
 
 @log.command("verify", epilog="Example: vtrace log verify --data-dir ./data --rpc http://127.0.0.1:8545")
 @DATA_DIR
+@DB
 @MASTER_KEY
 @option("--rpc", help=f"{RPC} Without it the embedded chain of a stopped node.")
-def log_verify(data_dir: Path, master_key: KeySource | None, rpc: str | None) -> None:
+def log_verify(data_dir: Path, db: str, master_key: KeySource | None, rpc: str | None) -> None:
     """Verify that no entry of the audit log was changed, removed or put in, and hold its anchors against the chain.
 
     Beside a running node or without one. Exit code 0: all is well; 1: something differs; 2: nothing differs, but not
     everything could be checked.
     """
-    check_used(data_dir)
+    check_used(data_dir, db)
     from node.flow.log_check import check
     from node.opening import open_store
 
-    config = Config(data_dir=data_dir, master_key=master_key)
+    config = Config(data_dir=data_dir, db=db, master_key=master_key)
     with ExitStack() as opened:
         store, seal = open_store(config)
         opened.callback(store.close)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from node.config import Config, GivenKey, KeyCommand
+from node.config import SQLITE, Config, GivenKey, KeyCommand
 from node.errors import SetupError
 
 EXIT_DIFFERENCES = 1
@@ -66,6 +66,33 @@ DATA_DIR = option(
     default=Path("vtrace-data"),
     show_default=True,
     help="Where the node keeps everything; made at first start.",
+)
+
+
+class DatabasePlace(click.ParamType[str]):
+    """Where the index is. A password may stand in the environment alone."""
+
+    name = "sqlite|url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The value as it is."""
+        source = None if param is None or ctx is None else ctx.get_parameter_source(str(param.name))
+        if source is ParameterSource.COMMANDLINE:
+            address, _, more = str(value).partition("?")
+            if ":" in address.partition("://")[2].rpartition("@")[0] or "password=" in more:
+                self.fail(
+                    "a password on a command line is seen by everybody on the machine: "
+                    "set the URL as VTRACE_DB, or the password as PGPASSWORD or in ~/.pgpass"
+                )
+        return str(value)
+
+
+DB = option(
+    "--db",
+    type=DatabasePlace(),
+    default=SQLITE,
+    show_default=True,
+    help="What holds the index: sqlite (a file in the data directory), or postgresql://USER@HOST/DATABASE.",
 )
 
 
@@ -124,6 +151,11 @@ def _words(text: str) -> tuple[str, ...]:
     return words
 
 
-def check_used(data_dir: Path) -> None:
-    if not Config(data_dir=data_dir).index_path.exists():
+def check_used(data_dir: Path, db: str = SQLITE) -> None:
+    """Refuse a place where no node keeps its data, instead of making one there."""
+    if db != SQLITE:
+        from node.opening import check_index
+
+        check_index(Config(data_dir=data_dir, db=db))
+    elif not Config(data_dir=data_dir).index_path.exists():
         raise SetupError(f"--data-dir {data_dir}: no node keeps its data there; name the directory of the node")

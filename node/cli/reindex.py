@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.cli.options import DATA_DIR, EXIT_COULD_NOT_CHECK, EXIT_DIFFERENCES, MASTER_KEY, option
+from node.cli.options import DATA_DIR, DB, EXIT_COULD_NOT_CHECK, EXIT_DIFFERENCES, MASTER_KEY, option
 from node.config import EMBEDDED, Config, KeySource, is_base_url
 from node.errors import SetupError
 
@@ -24,6 +24,7 @@ LINES_MAX = 1_000
 
 @click.command(epilog="Example: vtrace reindex --data-dir ./data --check")
 @DATA_DIR
+@DB
 @option("--chain", default=EMBEDDED, show_default=True, help="The chain, as for vtrace serve.")
 @option("--confirmations", type=int, help="Blocks that make a circ final, as for vtrace serve.")
 @option("--contract", help="Address of the contract. Needed only where the old index does not say it any more.")
@@ -46,6 +47,7 @@ LINES_MAX = 1_000
 @option("--check", is_flag=True, help="Change nothing; say what the index says otherwise than the chain.")
 def reindex(
     data_dir: Path,
+    db: str,
     chain: str,
     confirmations: int | None,
     contract: str | None,
@@ -59,7 +61,8 @@ def reindex(
     """Build the index of a stopped node anew from the chain: circs, holders and times.
 
     Forms are attached by their digest: from the old index, from exports, from published blocks. Users, orgs, files and
-    keys come from the old index alone. The old index stays beside the new one as index.sqlite3.before-reindex.
+    keys come from the old index alone. The old index stays beside the new one as index.sqlite3.before-reindex; one in
+    PostgreSQL stays in the data directory, as index.copy.sqlite3.before-reindex.
 
     Exit code 0: all could be had (with --check: nothing differs); 1: some of it is lost (something differs), and what
     is printed; 2: it could not be done, and nothing was changed.
@@ -69,6 +72,7 @@ def reindex(
         code = _run(
             Config(
                 data_dir=data_dir,
+                db=db,
                 chain=chain,
                 confirmations=confirmations,
                 ipfs=ipfs,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-from node.cli.options import DATA_DIR, MASTER_KEY, Gwei, Size, option
-from node.config import BACKLOG_MAX, BUMP_AFTER_SECONDS, EMBEDDED, SQLITE, Config, KeySource
+from node.cli.options import DATA_DIR, DB, MASTER_KEY, Gwei, Size, option
+from node.config import BACKLOG_MAX, BUMP_AFTER_SECONDS, EMBEDDED, Config, KeySource
 from node.errors import SetupError
 from node.telemetry.logs import FORMATS, speak
 
@@ -58,7 +58,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     help="Let webhooks go to http and to private addresses too. For development: any boss can then have the node call "
     "what only the node can reach.",
 )
-@option("--db", type=click.Choice([SQLITE]), default=SQLITE, show_default=True, help="What holds the index.")
+@DB
 @option(
     "--confirmations",
     type=int,
@@ -185,12 +185,12 @@ def serve(
 
     When it is ready, it prints one line of JSON to stdout; logs go to stderr.
     """
-    del db  # it has one choice in this version
     from node.app import Node
     from node.opening import Stopped
 
     config = Config(
         data_dir=data_dir,
+        db=db,
         grpc=grpc,
         http=http,
         chain=chain,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.cli.options import DATA_DIR, MASTER_KEY, check_used, option
+from node.cli.options import DATA_DIR, DB, MASTER_KEY, check_used, option
 from node.config import Config, KeySource
 
 if TYPE_CHECKING:
@@ -21,19 +21,20 @@ WEI_PER_ETHER = 10**18
 
 @click.command(epilog="Example: vtrace status --data-dir ./data --json")
 @DATA_DIR
+@DB
 @MASTER_KEY
 @option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
-def status(data_dir: Path, master_key: KeySource | None, as_json: bool) -> None:
+def status(data_dir: Path, db: str, master_key: KeySource | None, as_json: bool) -> None:
     """Tell how far a node has come with anchoring: what waits, each signer, the chain, forks and troubles.
 
     Reads the data directory alone, on the node's own machine, beside the running node or without it.
     """
-    check_used(data_dir)
+    check_used(data_dir, db)
     from node.clock import now_micros
     from node.flow.state import state_of
     from node.opening import is_running, open_store
 
-    config = Config(data_dir=data_dir, master_key=master_key)
+    config = Config(data_dir=data_dir, db=db, master_key=master_key)
     with closing(open_store(config)[0]) as store:
         state, running = state_of(store, now_micros), is_running(config)
     if as_json:

@@ -77,8 +77,6 @@ def _shown(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in row.items():
         if name == "circ_type":
             yield name, CircType(value).name.lower()
-        elif name == "goods_ids":
-            yield name, [int(goods_id) for goods_id in value.split(",")]
         elif name in ("private", "deleted", "success"):
             yield name, bool(value)
         elif name == "own":

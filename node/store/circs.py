@@ -116,7 +116,7 @@ def set_custody(states: Mapping[int, GoodsState], outbox_id: int | None = None) 
 def move(states: Mapping[int, tuple[GoodsState, int]]) -> None:
     """Give each goods its own new holder and times, with the transaction that did it last."""
     t.run_rows(
-        "UPDATE goods SET holder = new.column2, times = new.column3, last_outbox = new.column4 "
+        "UPDATE goods SET holder = new.column2, times = new.column3, last_outbox = CAST(new.column4 AS BIGINT) "
         "FROM (VALUES {rows}) AS new WHERE goods.id = new.column1",
         [(goods_id, state.holder, state.times, last) for goods_id, (state, last) in states.items()],
     )

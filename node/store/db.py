@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import peewee
 from playhouse.migrations import Runner
@@ -17,21 +17,12 @@ from node import calling
 from node.errors import IndexUnavailable, SetupError
 from node.measures import SECONDS, Histogram
 from node.store import tables
-from node.store.connections import Connections
+from node.store.backend import Closing, Where, opened
 from node.store.group import Group, OfAll, Share
 from node.store.tables import Setting
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HISTORY = "schema_migration"
-BUSY_TIMEOUT_SECONDS = 30
-PRAGMAS = {
-    "journal_mode": "wal",
-    "foreign_keys": 1,
-    # A commit must survive a power cut: from the commit on, the record can't be lost.
-    "synchronous": "full",
-    # KiB for each connection, of which every thread has one; another's commit empties it anyway.
-    "cache_size": -2_000,
-}
 
 T = TypeVar("T")
 
@@ -45,40 +36,41 @@ class Store:
     ``together`` by how long its callers waited for it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, where: Where) -> None:
         if tables.database.obj is not None:
             raise AssertionError("this process has an index open already")
-        self._path = path
-        self._held: IO[str] | None = None
+        self._held: list[Closing] = []
         self._write_lock = threading.RLock()
         self._group = Group(self._write_lock, self._write_all)
         self.group_sizes, self.write_waits = self._group.sizes, self._group.waits
         self.commits = Histogram(SECONDS)
-        self._database = Connections(str(path), pragmas=PRAGMAS, timeout=BUSY_TIMEOUT_SECONDS, lock_type="IMMEDIATE")
+        self._database = opened(where)
         tables.database.initialize(self._database)
         try:
-            self._migrate()
+            with self._database.migrating():
+                self._migrate()
         except peewee.DatabaseError as fault:
             self.close()
-            raise SetupError(f"index {path}: {fault}; it is not an index of VTrace or is damaged") from fault
-        except SetupError:
+            place = self._database.place
+            raise SetupError(f"{place}: {fault}; it is not an index of VTrace or is damaged") from fault
+        except (SetupError, IndexUnavailable):
             self.close()
             raise
 
     def _migrate(self) -> None:
-        runner = Runner(self._database, str(MIGRATIONS), table_name=HISTORY)
+        runner, place = Runner(self._database, str(MIGRATIONS), table_name=HISTORY), self._database.place
         if not runner.applied() and set(self._database.get_tables()) - {HISTORY}:
-            raise SetupError(f"index {self._path}: the database of another program; name another --data-dir")
+            raise SetupError(f"{place}: the database of another program; name another --data-dir or --db")
         unknown = [row.name for row in runner.status() if row.path is None]
         if unknown:
-            raise SetupError(f"index {self._path}: made by a newer VTrace (schema {unknown[-1]}); start that version")
+            raise SetupError(f"{place}: made by a newer VTrace (schema {unknown[-1]}); start that version")
         runner.up()
 
     @contextmanager
     def write(self) -> Iterator[None]:
         """One database transaction: all that is written inside becomes durable together, or nothing does."""
         began = time.time_ns()
-        with self._write_lock, _available(), self._database.atomic():
+        with self._write_lock, _available(), self._database.writing():
             yield
         calling.has_committed(began, time.time_ns())
 
@@ -100,7 +92,7 @@ class Store:
         return result
 
     def _write_all(self, shares: Sequence[Share]) -> None:
-        with calling.instead(None), _available(), self._database.atomic():
+        with calling.instead(None), _available(), self._database.writing():
             for share in self._left(shares):
                 with _savepoint() as faults, calling.instead(share.calling):
                     share.result = share.work()
@@ -125,23 +117,30 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[None]:
         """One consistent view of the index for several queries."""
-        with _available(), self._database.atomic("DEFERRED"):
+        if self._database.in_transaction():
+            yield
+            return
+        with _available(), self._database.reading():
             yield
 
     def close_thread(self) -> None:
         """Close this thread's connection, at the end of the thread."""
         self._database.close()
 
-    def hold(self, lock: IO[str]) -> None:
+    def hold(self, lock: Closing) -> None:
         """Keep a lock for as long as the index is open."""
-        self._held = lock
+        self._held.append(lock)
+
+    def hold_alone(self) -> None:
+        """Let nobody else open the index for as long as it is open here. SetupError if others have."""
+        self.hold(self._database.alone())
 
     def close(self) -> None:
         """Close the index, for all threads."""
         self._database.close_all()
         tables.database.initialize(None)
-        if self._held is not None:
-            self._held.close()
+        for lock in self._held:
+            lock.close()
 
     def settings(self) -> dict[str, str]:
         """Everything that ``claim`` remembered."""
@@ -158,15 +157,21 @@ class Store:
         Setting.delete().where(Setting.name == name).execute()
 
     def write_anew(self) -> None:
-        """Leave no byte in the index's files of what was deleted: they are written anew, and the log is emptied.
+        """Leave no byte in the index's files of what was deleted: they are written anew.
 
         Takes as long as copying the index. IndexUnavailable while another program uses it.
         """
         with self._write_lock, _available():
-            tables.run("VACUUM")
-            ((busy, _, _),) = tables.run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        if busy:
-            raise IndexUnavailable("another program reads it")
+            self._database.write_anew()
+
+
+def has_index(where: Where) -> bool:
+    """Whether there is an index in a database. IndexUnavailable if the database does not answer."""
+    database = opened(where)
+    try:
+        return HISTORY in database.get_tables()
+    finally:
+        database.close_all()
 
 
 @contextmanager
@@ -176,7 +181,7 @@ def _savepoint() -> Iterator[list[Exception]]:
     tables.run("SAVEPOINT share")
     try:
         yield faults
-    except peewee.OperationalError:
+    except (peewee.OperationalError, IndexUnavailable):
         raise  # the database's fault, which may have ended the transaction
     except Exception as fault:  # noqa: BLE001 - for whoever asked for the part
         faults.append(fault)

@@ -102,15 +102,15 @@ def forget_origins(before: int, most: int) -> int:
     """Forget where the oldest entries came from, ``most`` of those of before a time; answers how many."""
     sql = (
         "DELETE FROM log_origin WHERE number IN ("
-        "SELECT number FROM (SELECT number, at FROM log_origin ORDER BY number LIMIT ?) WHERE at < ?)"
+        "SELECT number FROM (SELECT number, at FROM log_origin ORDER BY number LIMIT ?) AS oldest WHERE at < ?)"
     )
     return int(t.run(sql, most, before).rowcount)
 
 
 def forget_origins_of(username: str) -> None:
     """Forget from where a user called."""
-    sql = "DELETE FROM log_origin WHERE number IN (SELECT number FROM log_entry WHERE json_extract(body, '$.who') = ?)"
-    t.run(sql, username)
+    who = t.database.json_text("body", "who")
+    t.run(f"DELETE FROM log_origin WHERE number IN (SELECT number FROM log_entry WHERE {who} = ?)", username)
 
 
 def last_anchor() -> Anchor | None:

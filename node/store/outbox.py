@@ -183,7 +183,7 @@ def mark_lost(signer: str) -> int:
 def mark_mined(rows: Sequence[MinedTx]) -> None:
     """Move transactions to MINED, FINAL or REVERTED with the blocks that hold them."""
     t.run_rows(
-        "UPDATE outbox SET state = new.column2, block_number = new.column3, block_hash = new.column4, "
+        "UPDATE outbox SET state = new.column2, block_number = CAST(new.column3 AS BIGINT), block_hash = new.column4, "
         "mined_hash = new.column5 FROM (VALUES {rows}) AS new WHERE outbox.id = new.column1",
         [(row.id, row.state.value, row.block_number, row.block_hash, row.mined_hash) for row in rows],
     )

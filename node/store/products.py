@@ -17,21 +17,21 @@ _SERIAL = (
     "goods_class.org_id, serial.id, product_time, serial.state, of_serial.username"
 )
 _OF_SERIAL = (
-    "JOIN serial ON serial.id = some.id JOIN goods_class ON goods_class.id = goods_class_id "
+    "JOIN serial ON serial.id = asked.id JOIN goods_class ON goods_class.id = goods_class_id "
     'JOIN "user" AS of_class ON of_class.id = goods_class.creator_id '
     'JOIN "user" AS of_serial ON of_serial.id = serial.creator_id'
 )
 _GOODS = f"{_SERIAL}, goods.id, goods.state, of_goods.username"
 _OF_GOODS = (
-    "JOIN goods ON goods.id = some.id JOIN serial ON serial.id = serial_id "
+    "JOIN goods ON goods.id = asked.id JOIN serial ON serial.id = serial_id "
     "JOIN goods_class ON goods_class.id = goods_class_id "
     'JOIN "user" AS of_class ON of_class.id = goods_class.creator_id '
     'JOIN "user" AS of_serial ON of_serial.id = serial.creator_id '
     'JOIN "user" AS of_goods ON of_goods.id = goods.creator_id'
 )
-_THIS = "(SELECT CAST(? AS INTEGER) AS id) AS some"
+_THIS = "(SELECT CAST(? AS INTEGER) AS id) AS asked"
 # Rows to skip are counted in the index alone, and only those of the page are looked up.
-_PAGE = "(SELECT id FROM {table} WHERE org_id = ? AND id > ? ORDER BY id LIMIT ? OFFSET ?) AS some"
+_PAGE = "(SELECT id FROM {table} WHERE org_id = ? AND id > ? ORDER BY id LIMIT ? OFFSET ?) AS asked"
 
 
 def add_class(

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from node.domain.form import NO_SALT
 from node.store import tables as t
 
+_PAGE_ROWS = 500
+
 
 def waiting(after: int, limit: int) -> list[tuple[int, bytes]]:
     """The next circs behind the id ``after`` that are to be published: id and block ``salt ‖ form``.
@@ -25,10 +27,12 @@ def waiting(after: int, limit: int) -> list[tuple[int, bytes]]:
 
 def forms() -> Iterator[tuple[bytes, bytes, bool]]:
     """Salt and form of every circ that has them, and whether the form is private, the oldest first."""
-    columns = (t.Circ.salt, t.Circ.form, t.Circ.private)
-    query = t.Circ.select(*columns).where(t.Circ.salt != NO_SALT).order_by(t.Circ.id)
-    for salt, form, private in query.tuples().iterator():
-        yield bytes(salt), bytes(form), bool(private)
+    query = "SELECT id, salt, form, private FROM circ WHERE id > ? AND salt <> ? ORDER BY id LIMIT ?"
+    after = 0
+    while page := t.run(query, after, NO_SALT, _PAGE_ROWS).fetchall():
+        for _, salt, form, private in page:
+            yield bytes(salt), bytes(form), bool(private)
+        after = page[-1][0]
 
 
 def add(blocks: Sequence[tuple[int, str, int]]) -> None:

@@ -84,7 +84,7 @@ def check_of(store: Store) -> tuple[str, bytes] | None:
     if known is not None:
         return CHECK, bytes.fromhex(known)
     for table, key, column, name in COLUMNS[:2]:  # of a data directory from before there was a check
-        found = t.run(f"SELECT {key}, {column} FROM {table} WHERE {column} != x'' LIMIT 1").fetchone()
+        found = t.run(f"SELECT {key}, {column} FROM {table} WHERE {column} != ? LIMIT 1", b"").fetchone()
         if found is not None:
             return name(found[0]), bytes(found[1])
     return None

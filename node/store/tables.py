@@ -53,7 +53,7 @@ def run(sql: str, *values: object) -> Any:
 
 def run_many(sql: str, rows: Iterable[Sequence[object]]) -> None:
     """``run`` for each of ``rows``, as one call of the driver."""
-    database.cursor().executemany(sql if database.param == "?" else sql.replace("?", database.param), rows)
+    database.many(sql if database.param == "?" else sql.replace("?", database.param), rows)
 
 
 def places(total: int) -> str:

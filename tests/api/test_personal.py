@@ -19,8 +19,8 @@ from click.testing import CliRunner, Result
 
 from node.cli import main
 from node.config import Config
-from node.store.db import PRAGMAS
 from node.store.seal import Seal
+from node.store.sqlite import PRAGMAS
 from tests.flow.world import started
 from tests.support import people
 from tests.support.node import RunningNode, eventually, running

@@ -1,4 +1,4 @@
-"""An index for each test."""
+"""An index for each test, in each of the databases that it can live in."""
 
 from __future__ import annotations
 
@@ -7,11 +7,33 @@ from pathlib import Path
 
 import pytest
 
+from node.store.backend import Where
 from node.store.db import Store
+from tests.support.postgres import Server
+
+
+@pytest.fixture(scope="session")
+def template(server: Server) -> str:
+    """A database with an empty index, to make copies of."""
+    name = server.database()
+    Store(server.url(name)).close()
+    return name
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Where]:
+    """A place with an empty index."""
+    if request.param == "sqlite":
+        yield tmp_path / "index.sqlite3"
+        return
+    server: Server = request.getfixturevalue("server")
+    name = server.database(request.getfixturevalue("template"))
+    yield server.url(name)
+    server.drop(name)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "index.sqlite3")
+def store(where: Where) -> Iterator[Store]:
+    opened = Store(where)
     yield opened
     opened.close()

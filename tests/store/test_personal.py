@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import peewee
@@ -14,9 +14,10 @@ from playhouse.migrations import Runner
 from node.domain.records import Contact, Personal
 from node.errors import SetupError
 from node.store import personal, sealed, tables, unsealed
-from node.store.db import HISTORY, MIGRATIONS, PRAGMAS, Store
+from node.store.db import HISTORY, MIGRATIONS, Store
 from node.store.rebuild import OldIndex, Places, Rebuild
 from node.store.seal import Seal
+from node.store.sqlite import PRAGMAS
 
 from . import rows
 
@@ -25,6 +26,10 @@ PHONES = ("13800138001", "13800138002", "13800138003")
 OPEN = ("mei@example.com", "杨梅", "王建国", "0871-6512345", *PHONES)
 """What stood in the index as it was said."""
 NUMBER = "530102199001010018"
+
+
+class Undo(Exception):
+    """Takes a transaction back."""
 
 
 @pytest.fixture(autouse=True)
@@ -58,19 +63,19 @@ def test_what_was_told_is_known() -> None:
     assert personal.contact(SEAL, 9) == Contact("", "")
 
 
-@pytest.mark.usefixtures("known")
-def test_a_value_opens_in_its_own_row_and_column_alone() -> None:
+def test_a_value_opens_in_its_own_row_and_column_alone(known: Store) -> None:
     for change in (
         "UPDATE person SET phone_sealed = (SELECT phone_sealed FROM person WHERE user_id = 2) WHERE user_id = 1",
         "UPDATE person SET email_sealed = realname_sealed WHERE user_id = 1",
         "UPDATE person SET resident_id_sealed = phone_sealed WHERE user_id = 2",
     ):
-        with tables.database.atomic() as undone:
+        with suppress(Undo), known.write():
             tables.run(change)
             with pytest.raises(SetupError, match="does not open person"):
                 personal.of(SEAL, [1, 2])
-            undone.rollback()
-    tables.run("UPDATE org_contact SET legal_phone_sealed = legal_name_sealed")
+            raise Undo
+    with known.write():
+        tables.run("UPDATE org_contact SET legal_phone_sealed = legal_name_sealed")
     with pytest.raises(SetupError, match="does not open org 1 legal_phone"):
         personal.contact(SEAL, 1)
 

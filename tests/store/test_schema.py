@@ -123,23 +123,25 @@ def test_a_nonce_and_a_hash_are_given_once(store: Store) -> None:
     with store.write():
         rows.transaction(7)
         rows.transaction(7, signer="0xother")
-    insert = "INSERT INTO outbox (signer, nonce, kind, signed_bytes, tx_hash, state) VALUES (?, ?, 'circ', x'', ?, 's')"
+    insert = "INSERT INTO outbox (signer, nonce, kind, signed_bytes, tx_hash, state) VALUES (?, ?, 'circ', ?, ?, 's')"
     for signer, nonce, tx_hash in ((rows.SIGNER, 7, "0xnew"), (rows.SIGNER, 8, f"{rows.SIGNER}:7")):
-        with pytest.raises(peewee.IntegrityError, match="UNIQUE"):
-            tables.database.execute_sql(insert, (signer, nonce, tx_hash))
+        with pytest.raises(peewee.IntegrityError, match=r"(?i)unique"), store.write():
+            tables.run(insert, signer, nonce, b"", tx_hash)
 
 
 def test_a_phone_is_free_again_after_its_user_is_deleted(store: Store) -> None:
     rows.prepared(store, 2, 1)
     seal = Seal(bytes(32))
-    personal.add(seal, 1, "13800138000")
-    with pytest.raises(peewee.IntegrityError, match="UNIQUE"):
+    with store.write():
+        personal.add(seal, 1, "13800138000")
+    with pytest.raises(peewee.IntegrityError, match=r"(?i)unique"), store.write():
         personal.add(seal, 2, "13800138000")
-    personal.release_phone(1)
-    personal.add(seal, 2, "13800138000")
+    with store.write():
+        personal.release_phone(1)
+        personal.add(seal, 2, "13800138000")
     assert personal.user_with_phone(seal, "13800138000") == 2
 
 
 def test_a_row_can_not_name_what_is_not_there(store: Store) -> None:
-    with pytest.raises(peewee.IntegrityError, match="FOREIGN KEY"), store.write():
+    with pytest.raises(peewee.IntegrityError, match=r"(?i)foreign key"), store.write():
         rows.circ(rows.CircType.EXAM, 1, 1, {1: 0})

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from node.errors import SetupError
 from node.store import outbox, products, tables
+from node.store.backend import Where
 from node.store.db import Store, claim
+from node.store.sqlite import Sqlite
 
 from . import rows
 
@@ -44,12 +45,17 @@ def _in_threads(store: Store, *jobs: Callable[[], None]) -> None:
         raise fault
 
 
-def test_every_connection_is_durable_and_keeps_foreign_keys(store: Store) -> None:
-    def look() -> None:
-        def pragma(name: str) -> object:
-            return tables.database.execute_sql(f"PRAGMA {name}").fetchone()[0]
+def _said(store: Store) -> tuple[object, ...]:
+    if isinstance(store._database, Sqlite):
+        names = ("journal_mode", "foreign_keys", "synchronous")
+        return tuple(tables.run(f"PRAGMA {name}").fetchone()[0] for name in names)
+    names = ("synchronous_commit", "transaction_read_only", "statement_timeout", "lock_timeout")
+    return tuple(tables.run(f"SHOW {name}").fetchone()[0] for name in names)
 
-        assert (pragma("journal_mode"), pragma("foreign_keys"), pragma("synchronous")) == ("wal", 1, 2)
+
+def test_every_connection_is_durable_and_bounded(store: Store) -> None:
+    def look() -> None:
+        assert _said(store) in (("wal", 1, 2), ("on", "on", "30s", "30s"))
 
     look()
     _in_threads(store, look, look)
@@ -142,13 +148,14 @@ def test_an_index_of_nobody_is_anybodys(store: Store) -> None:
     assert store.settings() == {}
 
 
-def test_an_index_is_claimed_again_by_its_own_chain(store: Store, tmp_path: Path) -> None:
+def test_an_index_is_claimed_again_by_its_own_chain(store: Store, where: Where) -> None:
     with store.write():
         store.remember(**BELONGS)
     store.close()
-    again = Store(tmp_path / "index.sqlite3")
+    again = Store(where)
     claim(again, BELONGS)
     assert again.settings() == BELONGS
+    again.close()
 
 
 @pytest.mark.parametrize("name", BELONGS)

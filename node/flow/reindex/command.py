@@ -17,7 +17,7 @@ from node.clock import Clock, now_micros
 from node.domain.limits import DEPLOYMENT_WAIT_MICROS
 from node.domain.records import TxKind
 from node.domain.replay import Unexplained
-from node.errors import SetupError
+from node.errors import IndexUnavailable, SetupError
 from node.flow.lanes import key_name
 from node.flow.reindex import forms, people, products, transactions
 from node.flow.reindex.replaying import Played, play
@@ -42,6 +42,10 @@ class Stage(StrEnum):
 
 Tell = Callable[[Stage, int, int | None], None]
 """Hears the stage, what is done of it and how much it is, if that is known."""
+
+
+Put = Callable[[OldIndex, Places], None]
+"""Puts the new index into the place of the old one, all at once."""
 
 
 @dataclass(slots=True)
@@ -92,7 +96,9 @@ class Reindex:
         given: Given,
         tell: Tell = lambda _stage, _done, _total: None,
         clock: Clock = now_micros,
+        put: Put = put_in_place,
     ) -> None:
+        self._put = put
         self._places = Places(index)
         self._rpc = rpc
         self._sources = sources
@@ -105,7 +111,7 @@ class Reindex:
         with self._open() as (old, new):
             outcome = self._build(old, new, to_stay=True)
             new.finish()
-            put_in_place(old, self._places)
+            self._put(old, self._places)
             return outcome
 
     def check(self, limit: int) -> tuple[Outcome, list[Difference]]:
@@ -135,7 +141,7 @@ class Reindex:
             finally:
                 new.close()
                 self._places.clear()
-        except (ChainUnavailable, Unexplained) as fault:
+        except (ChainUnavailable, IndexUnavailable, Unexplained) as fault:
             raise NotPossible(str(fault)) from fault
         except sqlite3.Error as fault:
             raise NotPossible(f"{self._places.new}: {fault}") from fault

@@ -19,6 +19,7 @@ from peewee import (
     ForeignKeyField,
     IntegerField,
     Model,
+    SqliteDatabase,
     TextField,
 )
 
@@ -159,7 +160,7 @@ def up(migrator: Any, db: Database) -> None:  # noqa: ARG001
         class Meta:
             table_name = "circ_goods"
             primary_key = CompositeKey("goods_id", "circ_id")
-            without_rowid = True
+            without_rowid = isinstance(db, SqliteDatabase)
 
     tables = [Setting, SealedKey, User, Org, GoodsClass, Serial, Goods, Outbox, Actor, Circ, CircGoods]
     db.create_tables(tables)
