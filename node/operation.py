@@ -142,6 +142,8 @@ class Operating:
             *(self.traces.figures() if self.traces else []),
         ]
         waits = {"index": self._store.write_waits}
+        if self._store.connection_waits is not None:
+            waits["connections"] = self._store.connection_waits
         if self._faces is not None:
             figures += self._faces.site.observed.figures()
             waits |= {"rpc": self._faces.server.waits, "http": self._faces.http_api.waits}

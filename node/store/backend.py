@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from node.measures import Histogram
+
 Where = Path | str
 """Where an index is: a SQLite file, or the URL of a PostgreSQL database."""
 
@@ -22,6 +24,10 @@ class Backend(Protocol):
 
     place: str
     """What messages call it."""
+
+    @property
+    def waited(self) -> Histogram | None:
+        """How long threads waited for a connection, where they share a few."""
 
     def writing(self) -> AbstractContextManager[Any]:
         """A transaction that no other writer runs beside, in this process or another; inside one, a part of it."""

@@ -45,6 +45,7 @@ class Store:
         self.group_sizes, self.write_waits = self._group.sizes, self._group.waits
         self.commits = Histogram(SECONDS)
         self._database = opened(where)
+        self.connection_waits = self._database.waited
         tables.database.initialize(self._database)
         try:
             with self._database.migrating():

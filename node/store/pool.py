@@ -13,6 +13,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from node.errors import IndexUnavailable
+from node.measures import SECONDS, Histogram
 
 CONNECTIONS_MAX = 10
 """Of one process, beside one for each lead. A server takes 100 by default, each costing it some megabytes."""
@@ -36,6 +37,8 @@ class Pool:
         self._is_closed = False
         self.waits = 0
         """How often a thread had to wait since the start."""
+        self.waited = Histogram(SECONDS)
+        """How long each that wanted a connection waited."""
 
     def take(self) -> Connection:
         """A connection without a transaction. IndexUnavailable if there is none within WAIT_SECONDS_MAX."""
@@ -72,6 +75,13 @@ class Pool:
 
     def _place(self) -> Connection | None:
         """An idle connection, or None for the right to make one."""
+        began = time.perf_counter()
+        try:
+            return self._place_in_time()
+        finally:
+            self.waited.observe(time.perf_counter() - began)
+
+    def _place_in_time(self) -> Connection | None:
         deadline = time.monotonic() + WAIT_SECONDS_MAX
         with self._changed:
             while not self._is_closed:

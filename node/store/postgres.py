@@ -104,6 +104,7 @@ class Postgres(peewee.PostgresqlDatabase):
         self._parts = parts_of(url)
         self.place = f"database {shown_of(self._parts)}"
         self._pool = Pool(self.connected)
+        self.waited = self._pool.waited
         self._begins = ""  # what else a writing transaction begins with
         self._leads: list[Lead] = []
         self._leads_lock = threading.Lock()

@@ -35,6 +35,7 @@ class Sqlite(peewee.SqliteDatabase):
             str(path), pragmas=PRAGMAS, timeout=BUSY_TIMEOUT_SECONDS, lock_type="IMMEDIATE", check_same_thread=False
         )
         self.place = f"index {path}"
+        self.waited = None  # each thread has a connection of its own
         self._open: set[Any] = set()
         self._open_lock = threading.Lock()
 

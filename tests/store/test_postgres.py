@@ -181,6 +181,8 @@ def test_connections_are_few_and_waiting_for_one_ends(other: Postgres, monkeypat
     with pytest.raises(IndexUnavailable, match="all 2 connections"):
         lending.take()
     assert lending.waits == 1
+    assert lending.waited.now().count == 3
+    assert lending.waited.now().total >= 0.05
     monkeypatch.setattr(pool, "WAIT_SECONDS_MAX", 30)
     with ThreadPoolExecutor(1) as threads:
         third = threads.submit(lending.take)

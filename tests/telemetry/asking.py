@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
+import peewee
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -42,6 +46,18 @@ def key(name: str, **labels: str) -> Key:
 
 def own(name: str, **labels: str) -> Key:
     return key(name, worker="1", **labels)
+
+
+@contextmanager
+def unreadable(node: Running) -> Iterator[None]:
+    """A node in this process whose database fails whoever reads."""
+
+    def broken() -> None:
+        raise peewee.OperationalError("disk I/O error")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(node.node._store._database, "reading", broken)
+        yield
 
 
 def health(node: Running, service: str) -> int:

@@ -14,7 +14,7 @@ from node.store import outbox, progress
 from node.store import tables as t
 from tests.flow.world import Running, started
 from tests.support.node import eventually
-from tests.telemetry.asking import config
+from tests.telemetry.asking import config, unreadable
 
 
 @pytest.fixture
@@ -71,10 +71,8 @@ def test_every_part_is_looked_at(node: Running, monkeypatch: pytest.MonkeyPatch)
         for tx_id, number in blocks:
             t.run("UPDATE outbox SET block_number = ? WHERE id = ?", number, tx_id)
 
-    with node.node._store.write():
-        t.run("ALTER TABLE progress RENAME TO elsewhere")
+    with unreadable(node):
         found = look(node)
         assert found.reasons == {"index": "the index can't be read"}
         assert not found.is_serving
-        t.run("ALTER TABLE elsewhere RENAME TO progress")
     assert look(node).is_ready
