@@ -28,6 +28,7 @@ from node.api.server import Server
 from node.api.users import Users
 from node.api.watch import Watching, webhook_body
 from node.api.witness import Witness
+from node.catching_up import catch_up
 from node.chain.embedded import EmbeddedChain
 from node.chain.rpc import Chain
 from node.chain.web3signer import Web3Signer
@@ -51,7 +52,7 @@ from node.flow.goods import Products
 from node.flow.journal import Journal
 from node.flow.labels import Labelling
 from node.flow.lanes import Lanes, open_lanes, open_remote_lanes
-from node.flow.ledger import Ledger, open_ledger
+from node.flow.ledger import IndexBehind, Ledger, open_ledger
 from node.flow.nudge import Nudger
 from node.flow.once import Once
 from node.flow.people import People
@@ -135,6 +136,14 @@ class Node:
         self._clock = clock
         self._on_fatal = on_fatal
         self.fault: BaseException | None = None
+        stopping = stopping or threading.Event()
+        try:
+            self._open(config, clock, stopping)
+        except IndexBehind as behind:
+            catch_up(config, behind, stopping)
+            self._open(config, clock, stopping)
+
+    def _open(self, config: Config, clock: Clock, stopping: threading.Event) -> None:
         with ExitStack() as opened:
             opened.enter_context(claim_directory(config))
             self._store, seal = open_store(config)
@@ -142,7 +151,6 @@ class Node:
             warn_of_modes(config)
             self._catalogue = Catalogue([SHIPPED, *([config.models] if config.models else [])])
             opened.callback(self._catalogue.close)
-            stopping = stopping or threading.Event()
             lanes = self._open_lanes(seal, opened, stopping)
             self._rpc = chain_of(config, lambda: EmbeddedChain(config.chain_path, funded=lanes.registrar))
             opened.callback(self._rpc.close)

@@ -21,6 +21,8 @@ BUMP_AFTER_SECONDS = 90.0
 BACKLOG_MAX = 100_000
 UPLOAD_BYTES_MAX = 1024**3
 TRUSTED_PROXIES_MAX = 16
+UNFINISHED_RESTORE = "restore.part"
+"""A folder of a data directory that is only half restored."""
 RATE_FACTOR_MAX = 1_000.0
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}", re.ASCII)
 

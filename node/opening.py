@@ -17,7 +17,7 @@ from node.chain.embedded import EmbeddedChain, LedgerError
 from node.chain.transport import ChainUnavailable, HttpRpc, JsonRpc
 from node.chain.websocket import WebSocketRpc
 from node.clock import now_micros
-from node.config import EMBEDDED, Config
+from node.config import EMBEDDED, UNFINISHED_RESTORE, Config
 from node.errors import SetupError, SignerUnavailable
 from node.files.embedded import EmbeddedFiles
 from node.files.gateway import Gateway
@@ -46,9 +46,10 @@ def open_store(config: Config, *, alone: bool = False) -> tuple[Store, Seal]:
 
     ``alone`` for what others must not write beside: they wait until it is done. SetupError if others are open already.
     """
+    refuse_half_restored(config)
     with _lock_file(config, "setup.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        use = _use(config, alone=alone)
+        use = hold_use(config, alone=alone)
         try:
             store = Store(config.index_path)
         except BaseException:
@@ -62,7 +63,13 @@ def open_store(config: Config, *, alone: bool = False) -> tuple[Store, Seal]:
             raise
 
 
-def _use(config: Config, *, alone: bool) -> IO[str]:
+def refuse_half_restored(config: Config) -> None:
+    """SetupError for a data directory whose restore was cut short."""
+    if (config.data_dir / UNFINISHED_RESTORE).exists():
+        raise SetupError(f"--data-dir {config.data_dir}: its restore was cut short; run vtrace restore again")
+
+
+def hold_use(config: Config, *, alone: bool) -> IO[str]:
     """A lock that all who have the data directory open share, or that one of them has alone."""
     use = _lock_file(config, "use.lock")
     try:
@@ -93,6 +100,7 @@ def files_of(config: Config) -> Files:
 def index_of(config: Config) -> Store:
     """The index of a data directory, for a command beside a running node or without one."""
     configuration.check(config)
+    refuse_half_restored(config)
     if not config.index_path.is_file():
         raise SetupError(f"--data-dir {config.data_dir}: no node has its data there")
     return Store(config.index_path)
@@ -100,12 +108,19 @@ def index_of(config: Config) -> Store:
 
 @contextmanager
 def reindexing(
-    config: Config, contract: str | None, exports: Sequence[Path], gateway: str | None, tell: reindex.Tell
+    config: Config,
+    contract: str | None,
+    exports: Sequence[Path],
+    gateway: str | None,
+    tell: reindex.Tell,
+    *,
+    may_drop: bool = True,
 ) -> Iterator[Reindex]:
     """What rebuilds the index of a data directory, on which no node must run meanwhile."""
     configuration.check(config)
     if not config.data_dir.is_dir():
         raise SetupError(f"--data-dir {config.data_dir}: no node has its data there")
+    refuse_half_restored(config)
     with ExitStack() as opened:
         opened.enter_context(claim_directory(config))
         # Other commands wait here, instead of changing an index that is about to be replaced.
@@ -123,6 +138,8 @@ def reindexing(
             contract=contract,
             signer_keys=[key_in(path) for path in config.signer_keys],
             exports=exports,
+            keys_elsewhere=config.signer is not None,
+            may_drop=may_drop,
         )
         yield Reindex(config.index_path, rpc, reindex.sources(keeper, served), given, tell)
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import grpc
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-HEADERS, RST_STREAM, SETTINGS = 1, 3, 4
-END_HEADERS = 4
+from scripts.http2 import END_HEADERS, HEADERS, PREFACE, RST_STREAM, SETTINGS, call_fields, frame, literals
+
 CANCEL = struct.pack(">I", 8)
-METHOD = b"/vtrace.v1.VTraceInterface/GetCirc"
+METHOD = "/vtrace.v1.VTraceInterface/GetCirc"
+HEAD = literals(call_fields(METHOD, None))
 BOMB_BYTES = 64 * 1024 * 1024
 STREAMS_A_CONNECTION = 100
 PAUSE_SECONDS = 0.2
@@ -31,28 +31,6 @@ class Target:
     grpc: str
     http: str
     size: int
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    """One HTTP/2 frame."""
-    return struct.pack(">I", len(payload))[1:] + bytes((kind, flags)) + struct.pack(">I", stream) + payload
-
-
-def _literal(name: bytes, value: bytes) -> bytes:
-    return bytes((0, len(name))) + name + bytes((len(value),)) + value
-
-
-HEAD = b"".join(
-    _literal(*pair)
-    for pair in (
-        (b":method", b"POST"),
-        (b":scheme", b"http"),
-        (b":path", METHOD),
-        (b":authority", b"node"),
-        (b"te", b"trailers"),
-        (b"content-type", b"application/grpc"),
-    )
-)
 
 
 async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -165,7 +143,7 @@ async def many_connections(target: Target) -> None:
 async def _calls(target: Target, message: bytes, **more: object) -> None:
     options = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
     async with grpc.aio.insecure_channel(target.grpc, options=options) as channel:
-        call = channel.unary_unary(METHOD.decode())
+        call = channel.unary_unary(METHOD)
 
         async def one() -> None:
             with suppress(grpc.RpcError):

@@ -51,6 +51,8 @@ def test_every_command_is_there() -> None:
         ("admin", "grant"),
         ("files", "verify"),
         ("forms", "export"),
+        ("backup",),
+        ("restore",),
         ("reindex",),
         ("keys", "change-master"),
         ("user", "export"),

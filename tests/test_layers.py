@@ -30,10 +30,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "page": {"flow", "codes", "domain", "chain", "config", "tls", *BASE},
     "unlocking": {"config", "store", *BASE},
     "opening": {"unlocking", "flow", "config", "chain", "files", "store", *BASE},
-    "app": {"opening", "unlocking", "api", "page", "flow", "domain", "config", "tls", *ROOMS, *BASE},
+    "catching_up": {"opening", "config", "chain", "flow", *BASE},
+    "backup": {"config", "store", *BASE},
+    "app": {"catching_up", "opening", "unlocking", "api", "page", "flow", "domain", "config", "tls", *ROOMS, *BASE},
     "cli": {
         *("app", "opening", "unlocking", "api", "models", "codes", "flow", "domain", "chain", "files", "config"),
-        *BASE,
+        *("backup", *BASE),
     },
 }
 """room or module at the top of node/ → what of node/ it may import beside itself."""

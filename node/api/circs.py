@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from node.api import convert
 from node.api.call import Call
+from node.api.fields import MESSAGE_BYTES_MAX
 from node.api.signed import signed_once
 from node.domain import limits
 from node.domain.access import CIRCS, hold_role
 from node.domain.model import CircType
 from node.domain.records import User
 from node.errors import Reason
-from node.flow.query import Query
+from node.flow.query import HistoryPage, Query
 from node.flow.record import Recorder, check_parties, circ_type_of
 from node.flow.sovereign import OwnSignature
 from node.flow.wallets import Wallets
+from node.wire.circ.v1 import circ_pb2 as circ
 from node.wire.vtrace.v1 import service_pb2 as wire
+
+ROOM_BYTES = MESSAGE_BYTES_MAX - 64 * 1024
+"""For the circs of an answer; the rest is for the goods, whose class may have a description of 16 KiB."""
+_FRAME_BYTES = 5
+"""Around a message in a field of another."""
 
 Asked = tuple[CircType, list[int], str, bytes]
 
@@ -56,14 +63,17 @@ class Circs:
 
     def GetCirc(self, request: wire.GetCircRequest) -> wire.GetCircResponse:
         """One goods and its circs, oldest first, for anybody."""
-        goods, circs = self._query.history(request.goods_id)
-        return wire.GetCircResponse(
-            goods_info=convert.one_goods(goods), circ_records=[convert.circ_record(one) for one in circs]
-        )
+        page = HistoryPage(request.page_size, request.page_token, ROOM_BYTES)
+        goods, circs, following = self._query.history(request.goods_id, page, convert.circ_record, _length)
+        return wire.GetCircResponse(goods_info=convert.one_goods(goods), circ_records=circs, next_page_token=following)
 
     def ContractName(self, _: wire.ContractNameRequest) -> wire.ContractNameResponse:
         """The contract's own name, for anybody."""
         return wire.ContractNameResponse(contract_name=convert.text(self._query.contract_name()))
+
+
+def _length(record: circ.CircRecord) -> int:
+    return int(record.ByteSize()) + _FRAME_BYTES
 
 
 def asked_create(caller: User, request: wire.CreateCircRequest) -> Asked:

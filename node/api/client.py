@@ -18,6 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from node.domain.limits import LIST_ROWS_MAX
 from node.errors import FieldViolation, Reason, Status
 from node.flow.audit import (
     AuditImpossible,
@@ -159,7 +160,7 @@ class AuditedNode:
     def history(self, goods_id: int) -> ShownGoods | None:
         """See NodeView."""
         try:
-            response = self._patiently("GetCirc", wire.GetCircRequest(goods_id=goods_id))
+            return shown_goods(self._whole(goods_id))
         except Refused as refusal:
             if self._token is not None and refusal.status == Status.UNAUTHENTICATED:
                 raise AuditImpossible(f"the node does not take the token: {refusal}") from refusal
@@ -173,7 +174,22 @@ class AuditedNode:
             raise Unreadable(f"the node refuses, {refusal}") from refusal
         except NotUnderstood as fault:
             raise Unreadable(str(fault)) from fault
-        return shown_goods(response)
+
+    def _whole(self, goods_id: int) -> wire.GetCircResponse:
+        """A history put together from its pages. NotUnderstood for one without an end."""
+        whole, length = wire.GetCircResponse(), 0
+        request = wire.GetCircRequest(goods_id=goods_id, page_size=LIST_ROWS_MAX)
+        while True:
+            page: wire.GetCircResponse = self._patiently("GetCirc", request)
+            length += page.ByteSize()
+            if length > ANSWER_BYTES_MAX:
+                raise NotUnderstood(f"GetCirc: a history of more than {ANSWER_BYTES_MAX} bytes")
+            whole.MergeFrom(page)
+            if not page.next_page_token:
+                return whole
+            if not page.circ_records:
+                raise NotUnderstood("GetCirc: an empty page that is not the last")
+            request.page_token = page.next_page_token
 
     def _patiently(self, name: str, request: Message) -> Any:
         """A call that waits as the node asks, for RETRIES_SECONDS_MAX in all: it may count how often it is asked."""

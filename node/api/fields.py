@@ -57,7 +57,7 @@ SUM = whole(0, limits.GOODS_PER_CALL_MAX)
 CIRC_TYPE = one_of(frozenset(CircType), "0 produce, 1 process, 3 transfer or 4 exam")
 STATUS = one_of((0, 1), "0 enable or 1 deleted")
 
-_PAGE: dict[str, Check | None] = {"offset": OFFSET, "limit": LIMIT}
+_PAGE: dict[str, Check | None] = {"offset": OFFSET, "limit": LIMIT, "page_token": CURSOR}
 
 ROWS: dict[str, dict[str, Check | None]] = {
     "vtrace.v1.RegisterRequest": {"phone": NUMBER_OF_PERSON, "nickname": NAME, "passwd": secret},
@@ -141,7 +141,7 @@ ROWS: dict[str, dict[str, Check | None]] = {
         "form_info": FORM,
         "private": flag,
     },
-    "vtrace.v1.GetCircRequest": {"goods_id": ID},
+    "vtrace.v1.GetCircRequest": {"goods_id": ID, "page_token": CURSOR, "page_size": LIMIT},
     "vtrace.v1.GetAccountRequest": {"new_account": handle(ADDRESS_LENGTH_MAX)},
     "vtrace.v1.SetAccountRequest": {
         "account": handle(ADDRESS_LENGTH_MAX),

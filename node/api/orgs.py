@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from node.api import convert
 from node.api.call import Call
+from node.api.paged import place_of
 from node.domain.records import Org, User
 from node.errors import Reason, invalid
 from node.flow.people import OrgChange, People
@@ -52,10 +53,10 @@ class Orgs:
 
     def ListOrgMember(self, caller: User, request: wire.ListOrgMemberRequest) -> wire.ListOrgMemberResponse:
         """The members of the caller's org."""
-        members = self._people.members(caller, request.org_id, request.offset, request.limit)
+        members, following = self._people.members(caller, request.org_id, place_of(request))
         known = zip(members, self._people.personal(members), strict=True)
         shown = [convert.user(one, personal, to_owner=one.id == caller.id) for one, personal in known]
-        return wire.ListOrgMemberResponse(users=shown)
+        return wire.ListOrgMemberResponse(users=shown, next_page_token=following)
 
     def UpdateOrg(self, caller: User, request: wire.UpdateOrgRequest) -> wire.UpdateOrgResponse:
         """Change the caller's org."""

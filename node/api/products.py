@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from node.api import convert
 from node.api.call import Call
+from node.api.paged import place_of
 from node.api.signed import signed_once
 from node.domain.records import User
 from node.errors import Reason
@@ -63,18 +64,20 @@ class ProductsServicer:
 
     def ListClass(self, caller: User, request: wire.ListClassRequest) -> wire.ListClassResponse:
         """The org's classes."""
-        found = self._products.list_classes(caller, request.offset, request.limit)
-        return wire.ListClassResponse(goods_classes=[convert.goods_class(one) for one in found])
+        found, following = self._products.list_classes(caller, place_of(request))
+        return wire.ListClassResponse(
+            goods_classes=[convert.goods_class(one) for one in found], next_page_token=following
+        )
 
     def ListGoodsSerial(self, caller: User, request: wire.ListGoodsSerialRequest) -> wire.ListGoodsSerialResponse:
         """The org's serials."""
-        found = self._products.list_serials(caller, request.offset, request.limit)
-        return wire.ListGoodsSerialResponse(serial=[convert.serial(one) for one in found])
+        found, following = self._products.list_serials(caller, place_of(request))
+        return wire.ListGoodsSerialResponse(serial=[convert.serial(one) for one in found], next_page_token=following)
 
     def ListGoods(self, caller: User, request: wire.ListGoodsRequest) -> wire.ListGoodsResponse:
         """The org's goods."""
-        found = self._products.list_goods(caller, request.offset, request.limit)
-        return wire.ListGoodsResponse(goods=[convert.one_goods(one) for one in found])
+        found, following = self._products.list_goods(caller, place_of(request))
+        return wire.ListGoodsResponse(goods=[convert.one_goods(one) for one in found], next_page_token=following)
 
     def UpdateClass(self, caller: User, request: wire.UpdateClassRequest) -> wire.UpdateClassResponse:
         """Change a class."""

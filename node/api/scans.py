@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from node.api import convert
+from node.api.paged import place_of
 from node.domain.records import User
 from node.domain.scans import Alert
 from node.errors import Reason
@@ -20,8 +21,8 @@ class ScansServicer:
 
     def ListScanAlerts(self, caller: User, request: wire.ListScanAlertsRequest) -> wire.ListScanAlertsResponse:
         """The unusual goods of the caller's org."""
-        found = self._scans.alerts(caller, request.offset, request.limit)
-        return wire.ListScanAlertsResponse(alerts=[_alert(one) for one in found])
+        found, following = self._scans.alerts(caller, place_of(request))
+        return wire.ListScanAlertsResponse(alerts=[_alert(one) for one in found], next_page_token=following)
 
 
 def _alert(alert: Alert) -> wire.ScanAlert:

@@ -12,6 +12,7 @@ import click
 from node import __version__
 from node.cli.admin import admin
 from node.cli.audit import audit
+from node.cli.backup import backup, restore
 from node.cli.circ import circ
 from node.cli.demo import play_demo
 from node.cli.epcis import epcis
@@ -63,6 +64,8 @@ for _command in (
     audit,
     proof,
     play_demo,
+    backup,
+    restore,
     reindex,
     files,
     forms,

@@ -7,7 +7,7 @@ The convention: in the form of an exam, the member ``result`` is its verdict (``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -97,27 +97,48 @@ def alarm_of(circ_type: CircType, members: dict[str, Any] | None) -> Alarm | Non
     return None
 
 
-def shown_of(circs: Sequence[CircRecord]) -> tuple[tuple[CircRecord, ...], int]:
+def shown_of(circs: Iterable[CircRecord]) -> tuple[tuple[CircRecord, ...], int]:
     """The circs that a page shows, and how many it leaves out.
 
     Never the first, the last final one that decides who holds the goods, nor one that must not be missed before one
-    that may; else the newest. Failed circs count for nothing, not even as left out.
+    that may; else the newest. Failed circs count for nothing, not even as left out. The circs are gone through up to
+    three times, and only those that are shown stay in memory.
     """
-    taken = [circ for circ in circs if circ.status is not CircStatus.FAILED]
-    if len(taken) <= CIRCS_SHOWN_MAX and sum(len(circ.form) for circ in taken) <= FORM_BYTES_SHOWN_MAX:
+    taken: list[CircRecord] = []
+    lengths: dict[int, int] = {}
+    total, holder = 0, None
+    for circ in _not_failed(circs):
+        lengths[circ.id] = len(circ.form)
+        total += len(circ.form)
+        if circ.status is CircStatus.SUCCESS and circ.circ_type in _MOVES:
+            holder = circ.id
+        if len(lengths) <= CIRCS_SHOWN_MAX and total <= FORM_BYTES_SHOWN_MAX:
+            taken.append(circ)
+    if len(taken) == len(lengths):
         return tuple(taken), 0
-    custody = [circ for circ in taken if circ.status is CircStatus.SUCCESS and circ.circ_type in _MOVES]
-    must = {taken[0].id, *(circ.id for circ in custody[-1:])}
-    loud = {circ.id for circ in taken if alarm_of(circ.circ_type, members_of(circ.form)) not in (None, Alarm.PASS)}
-    by_weight = sorted(taken, key=lambda circ: (circ.id in must, circ.id in loud, circ.id), reverse=True)
+    loud = {circ.id for circ in _not_failed(circs) if _is_loud(circ)}
+    kept = _kept(lengths, {next(iter(lengths)), holder}, loud)
+    return tuple(circ for circ in _not_failed(circs) if circ.id in kept), len(lengths) - len(kept)
+
+
+def _kept(lengths: Mapping[int, int], must: Collection[int | None], loud: Collection[int]) -> set[int]:
+    by_weight = sorted(lengths, key=lambda circ_id: (circ_id in must, circ_id in loud, circ_id), reverse=True)
     kept: set[int] = set()
     left = FORM_BYTES_SHOWN_MAX
-    for circ in by_weight[:CIRCS_SHOWN_MAX]:
-        left -= len(circ.form)
-        if left < 0 and circ.id not in must:
+    for circ_id in by_weight[:CIRCS_SHOWN_MAX]:
+        left -= lengths[circ_id]
+        if left < 0 and circ_id not in must:
             break
-        kept.add(circ.id)
-    return tuple(circ for circ in taken if circ.id in kept), len(taken) - len(kept)
+        kept.add(circ_id)
+    return kept
+
+
+def _not_failed(circs: Iterable[CircRecord]) -> Iterator[CircRecord]:
+    return (circ for circ in circs if circ.status is not CircStatus.FAILED)
+
+
+def _is_loud(circ: CircRecord) -> bool:
+    return alarm_of(circ.circ_type, members_of(circ.form)) not in (None, Alarm.PASS)
 
 
 _MOVES = (CircType.PRODUCE, CircType.TRANSFER)

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
 
 from node.clock import Clock
 from node.domain import gs1, limits
 from node.domain.access import hold_own_org
 from node.domain.form import ProducedClass, ProducedOrg, ProducedSerial, ProduceForm, rfc3339
 from node.domain.model import GOODS_ID_MAX, Circ, CircType
+from node.domain.pages import Listing, Place
 from node.domain.records import Goods, GoodsClass, Org, Serial, User
 from node.errors import Reason, denied, invalid, not_found
 from node.flow.callers import fresh
@@ -22,6 +25,7 @@ from node.store import people, products
 from node.store.db import Store
 
 STATE_START = "active"
+T = TypeVar("T", GoodsClass, Serial, Goods)
 PRODUCT_TIME_MIN_MICROS = int(datetime(1900, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 
 
@@ -147,17 +151,17 @@ class Products:
         hold_own_org(caller, found.serial.goods_class.org_id, "goods", goods_id)
         return found
 
-    def list_classes(self, caller: User, offset: int, limit: int) -> list[GoodsClass]:
-        """The classes of the caller's org, by id."""
-        return products.list_classes(_org_of(caller).id, *limits.page(offset, limit))
+    def list_classes(self, caller: User, place: Place) -> tuple[list[GoodsClass], str]:
+        """A page of the classes of the caller's org, by id, and the next page's token."""
+        return _listed("classes", caller, place, products.list_classes)
 
-    def list_serials(self, caller: User, offset: int, limit: int) -> list[Serial]:
-        """The serials of the caller's org, by id."""
-        return products.list_serials(_org_of(caller).id, *limits.page(offset, limit))
+    def list_serials(self, caller: User, place: Place) -> tuple[list[Serial], str]:
+        """A page of the serials of the caller's org, by id, and the next page's token."""
+        return _listed("serials", caller, place, products.list_serials)
 
-    def list_goods(self, caller: User, offset: int, limit: int) -> list[Goods]:
-        """The goods of the caller's org, by id."""
-        return products.list_goods(_org_of(caller).id, *limits.page(offset, limit))
+    def list_goods(self, caller: User, place: Place) -> tuple[list[Goods], str]:
+        """A page of the goods of the caller's org, by id, and the next page's token."""
+        return _listed("goods", caller, place, products.list_goods)
 
     def change_class(self, caller: User, class_id: int, change: ClassChange) -> None:
         """Change a class; once goods of it exist, only its state."""
@@ -239,6 +243,11 @@ def _class_columns(change: ClassChange, fields: dict[str, str]) -> dict[str, obj
     if change.state is not None:
         columns["state"] = limits.name(fields["state"], change.state, Reason.INVALID_PARAMS)
     return columns
+
+
+def _listed(name: str, caller: User, place: Place, read: Callable[..., list[T]]) -> tuple[list[T], str]:
+    org_id = _org_of(caller).id
+    return place.listed(Listing(name, org_id), partial(read, org_id), lambda row: row.id)
 
 
 def _org_of(caller: User) -> Org:

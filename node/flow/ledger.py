@@ -6,7 +6,7 @@ so it is known, and remembered, before anything is sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from node.chain import contract, signer
@@ -31,6 +31,18 @@ class Stored:
 
     outbox_id: int
     tx_hash: str
+
+
+class IndexBehind(SetupError):
+    """The chain has, or is about to have, transactions of a signer that this index does not know."""
+
+    def __init__(self, unknown: Mapping[str, int]) -> None:
+        said = ", ".join(f"{total} of signer {lane}" for lane, total in unknown.items())
+        super().__init__(
+            f"the chain has transactions that this index does not know ({said}): it is an older copy, or the key "
+            "signed elsewhere too"
+        )
+        self.lanes = tuple(unknown)
 
 
 class Ledger:
@@ -138,7 +150,7 @@ def open_ledger(
     backlog_max: int,
     fee_max: int | None = None,
 ) -> Ledger:
-    """Find, or make, the node's place on ``chain``; SetupError where it can't be had.
+    """Find, or make, the node's place on ``chain``; SetupError where it can't be had, IndexBehind for an older index.
 
     ``fee_max`` is the most that a transaction may offer, in wei for a unit of gas.
     """
@@ -149,11 +161,10 @@ def open_ledger(
     claim(store, {"chain_id": str(chain_id), "genesis": genesis.hash, "signer": address})
     known = store.settings()
     fees = chain.fees().at_most(fee_max)
-    first_nonces = {}
-    for lane in lanes.all:
-        used = chain.transaction_count(lane)
-        _check_nonce(lane, used)
-        first_nonces[lane] = used
+    first_nonces = {lane: chain.transaction_count(lane) for lane in lanes.all}
+    unknown = {lane: total for lane, used in first_nonces.items() if (total := _unknown(chain, lane, used)) > 0}
+    if unknown:
+        raise IndexBehind(unknown)
     is_new = "contract" not in known
     contract_at = signer.contract_address(address, first_nonces[address]) if is_new else known["contract"]
     if is_new:
@@ -184,14 +195,12 @@ def open_ledger(
     return ledger
 
 
-def _check_nonce(address: str, used: int) -> None:
-    """Refuse an index that is older than the chain, such as one from a backup: its next nonces are used up."""
+def _unknown(chain: Chain, address: str, used: int) -> int:
+    """How many transactions of a signer the chain has, or has waiting, that this index does not know."""
     following = outbox.next_nonce(address)
-    if following is not None and used > following:
-        raise SetupError(
-            f"the chain has {used} transactions of signer {address}, this index knows of {following}: it is an older "
-            "copy, or the key signed elsewhere too; start with the newest copy of the data directory"
-        )
+    if following is None:
+        return 0
+    return max(used, chain.transaction_count(address, "pending")) - following
 
 
 def _is_in_place(chain: Chain) -> bool:

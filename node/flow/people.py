@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from stdnum.cn import ric, uscc
 from stdnum.exceptions import ValidationError
@@ -12,6 +13,7 @@ from stdnum.exceptions import ValidationError
 from node.clock import Clock
 from node.domain import limits
 from node.domain.access import hold_owner, hold_self
+from node.domain.pages import Listing, Place
 from node.domain.records import Contact, Org, Personal, User
 from node.domain.roles import Role, has
 from node.errors import Reason, VTraceError, denied, invalid, not_found
@@ -209,10 +211,11 @@ class People:
             _end_tokens(user, self._changed(user, {"org": None, "role": role.value, "role_before": None}))
         self._submitted()
 
-    def members(self, caller: User, org_id: int, offset: int, limit: int) -> list[User]:
-        """The members of the caller's org, by id."""
-        offset, limit = limits.page(offset, limit, Reason.PARAMS_ERR)
-        return people.members(self.own_org(caller, org_id).id, offset, limit)
+    def members(self, caller: User, org_id: int, place: Place) -> tuple[list[User], str]:
+        """A page of the members of the caller's org, by id, and the next page's token."""
+        org_id = self.own_org(caller, org_id).id
+        members = partial(people.members, org_id)
+        return place.listed(Listing("members", org_id), members, lambda user: user.id, Reason.PARAMS_ERR)
 
     def org_of(self, username: str) -> Org:
         """The org that a user belongs to."""

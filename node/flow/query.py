@@ -2,19 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
 from node.chain import contract
 from node.chain.rpc import CallReverted, Chain
 from node.chain.transport import ChainUnavailable
+from node.domain import limits
 from node.domain.files import named_in
-from node.domain.limits import identifier
+from node.domain.pages import Listing
 from node.domain.records import CircRecord, Goods
 from node.domain.trace import Trace, shown_of
-from node.errors import Reason, Status, VTraceError, not_found
+from node.errors import Reason, Status, VTraceError, invalid, not_found
 from node.flow.ledger import Ledger
-from node.store import circs, files, products, trace
+from node.store import changes, circs, files, products, trace
 from node.store.db import Store
 
 FILES_SHOWN_MAX = 200
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """What of a history is asked for: ``size`` circs at most behind what ``token`` stands for; without both the whole.
+
+    ``room`` is how many bytes there may be.
+    """
+
+    size: int
+    token: str
+    room: int
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it may be a part of the history."""
+        return bool(self.size or self.token)
+
+    @property
+    def rows(self) -> int:
+        """Circs at most."""
+        return self.size or limits.LIST_ROWS_MAX
+
+
+def _too_long() -> VTraceError:
+    want = f"1 to {limits.LIST_ROWS_MAX}: the history does not fit into one answer, ask for it in pages"
+    return invalid("page_size", 0, want)
+
+
+class _History:
+    """The circs of one goods, read anew each time that they are gone through."""
+
+    def __init__(self, goods_id: int) -> None:
+        self._goods_id = goods_id
+
+    def __iter__(self) -> Iterator[CircRecord]:
+        return circs.history(self._goods_id)
 
 
 class Query:
@@ -28,21 +71,41 @@ class Query:
 
     def goods(self, goods_id: int) -> Goods:
         """One goods with its serial and class."""
-        found = products.goods(identifier("goods_id", goods_id))
+        found = products.goods(limits.identifier("goods_id", goods_id))
         if found is None:
             raise not_found(Reason.GOODS_NOT_FOUND, "goods_id", goods_id)
         return found
 
-    def history(self, goods_id: int) -> tuple[Goods, list[CircRecord]]:
-        """One goods and its circs, oldest first, as they stood at one moment."""
+    def history(
+        self, goods_id: int, page: HistoryPage, show: Callable[[CircRecord], T], length: Callable[[T], int]
+    ) -> tuple[Goods, list[T], str]:
+        """One goods, its circs of a page, oldest first, and the next page's token, as they stood at one moment.
+
+        ``show`` makes of a circ what is answered, and ``length`` tells its bytes: a page has ``page.room`` at most.
+        A history without bounds is answered whole, or refused where it does not fit.
+        """
         with self._store.read():
-            return self.goods(goods_id), circs.history(goods_id)
+            goods = self.goods(goods_id)
+            listing = Listing(f"circs {changes.epoch()}", goods_id) if page.is_bounded else None
+            after = listing.after(page.token) if listing is not None else 0
+            shown: list[T] = []
+            left = page.room
+            for circ in circs.history(goods_id, after):
+                one = show(circ)
+                left -= length(one)
+                if left < 0 or (listing is not None and len(shown) == page.rows):
+                    if listing is None:
+                        raise _too_long()
+                    return goods, shown, listing.token(after)
+                shown.append(one)
+                after = circ.id
+            return goods, shown, ""
 
     def trace(self, goods_id: int) -> Trace:
         """All that a page of one goods shows, as it stood at one moment."""
         with self._store.read():
             goods = self.goods(goods_id)
-            shown, left_out = shown_of(circs.history(goods_id))
+            shown, left_out = shown_of(_History(goods_id))
             names = {name for circ in shown for name in (circ.operator, circ.to)}
             cids = dict.fromkeys(cid for circ in shown for cid in named_in(circ.form))
             found = [files.file(cid) for cid in list(cids)[:FILES_SHOWN_MAX]]

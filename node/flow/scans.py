@@ -12,11 +12,12 @@ import hashlib
 import logging
 import secrets
 from collections import Counter
+from functools import partial
 from threading import Lock
 
 from node.clock import Clock
-from node.domain import limits
 from node.domain.addresses import network_of
+from node.domain.pages import Listing, Place
 from node.domain.records import User
 from node.domain.scans import KEPT_DAYS, Alert, Scan, judge
 from node.errors import Reason, denied
@@ -143,10 +144,10 @@ class Scans:
         with self._store.read():
             self._hinted = scans.hinted()
 
-    def alerts(self, caller: User, offset: int, limit: int) -> list[Alert]:
-        """The unusual goods of the caller's org, by id."""
-        offset, limit = limits.page(offset, limit)
+    def alerts(self, caller: User, place: Place) -> tuple[list[Alert], str]:
+        """A page of the unusual goods of the caller's org, by id, and the next page's token."""
         if caller.org_id is None:
             raise denied("the caller belongs to no org: verify one (OrgAuth) or join one", Reason.PERMISSION_DENY)
+        alerts = partial(scans.alerts, caller.org_id)
         with self._store.read():
-            return scans.alerts(caller.org_id, offset, limit)
+            return place.listed(Listing("alerts", caller.org_id), alerts, lambda one: one.unusual.counts.goods_id)

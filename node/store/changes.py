@@ -17,18 +17,24 @@ NEAR = 200
 """So few changes are looked at one by one; behind more of them it is the goods' circs that are looked through."""
 SCAN = 500
 _OF_ORG = (
-    "SELECT 1 FROM circ_goods JOIN goods ON goods.id = goods_id JOIN serial ON serial.id = serial_id "
-    "JOIN goods_class ON goods_class.id = goods_class_id WHERE circ_goods.circ_id = change.circ_id AND org_id = ?"
+    "SELECT 1 FROM circ_goods JOIN goods ON goods.id = goods_id "
+    "WHERE circ_goods.circ_id = change.circ_id AND org_id = ?"
 )
+
+
+def epoch() -> str:
+    """The feed's name; an index that was rebuilt, where circs may have other ids, has another."""
+    ((name,),) = t.run("SELECT epoch FROM feed").fetchall()
+    return str(name)
 
 
 def kept() -> Kept:
     """What the feed has now."""
-    ((epoch,),) = t.run("SELECT epoch FROM feed").fetchall()
+    name = epoch()
     # Two queries: SQLite finds one end of a key at once, but not both.
     first = t.run("SELECT MIN(id) FROM change").fetchone()[0]
     last = head()
-    return Kept(Cursor(epoch, last if first is None else first - 1), Cursor(epoch, last))
+    return Kept(Cursor(name, last if first is None else first - 1), Cursor(name, last))
 
 
 def head() -> int:
@@ -78,10 +84,7 @@ def of_org_between(org_id: int, after: int, upto: int) -> list[Change]:
 
 def of_org_numbered(org_id: int, numbers: list[int]) -> list[Change]:
     """The changes with these numbers, each with its goods of the org."""
-    of_org = (
-        "EXISTS (SELECT 1 FROM goods JOIN serial ON serial.id = serial_id "
-        "JOIN goods_class ON goods_class.id = goods_class_id WHERE goods.id = circ_goods.goods_id AND org_id = ?)"
-    )
+    of_org = "EXISTS (SELECT 1 FROM goods WHERE goods.id = circ_goods.goods_id AND org_id = ?)"
     return _changes(numbers, of_org, [org_id])
 
 
@@ -96,8 +99,7 @@ def touched_orgs(after: int, upto: int) -> set[int]:
     """The orgs whose goods changes behind ``after`` and up to ``upto`` are about."""
     circs = "SELECT circ_id FROM change WHERE id > ? AND id <= ?"
     rows = t.run(
-        "SELECT DISTINCT org_id FROM circ_goods JOIN goods ON goods.id = goods_id JOIN serial ON serial.id = serial_id "
-        f"JOIN goods_class ON goods_class.id = goods_class_id WHERE circ_goods.circ_id IN ({circs})",
+        f"SELECT DISTINCT org_id FROM circ_goods JOIN goods ON goods.id = goods_id WHERE circ_id IN ({circs})",
         after,
         upto,
     )

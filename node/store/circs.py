@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from peewee import fn
 
@@ -19,8 +20,12 @@ _HISTORY = (
     "FROM circ_goods JOIN circ ON circ.id = circ_id "
     'JOIN actor AS by_actor ON by_actor.id = operator_id JOIN "user" AS by_user ON by_user.id = by_actor.user_id '
     'JOIN actor AS to_actor ON to_actor.id = to_id JOIN "user" AS to_user ON to_user.id = to_actor.user_id '
-    "JOIN outbox ON outbox.id = outbox_id WHERE goods_id = ? ORDER BY circ_id"
+    "JOIN outbox ON outbox.id = outbox_id WHERE goods_id = ? AND circ_id > ? ORDER BY circ_id LIMIT ?"
 )
+_GOODS_PER_STATE = 16
+"""Where fewer goods than that are in the same state, each row is told its own."""
+_HISTORY_ROWS = 64
+"""So many circs are in memory at a time, with forms of up to 64 KiB."""
 
 
 def next_actor() -> int:
@@ -71,11 +76,7 @@ def custody(goods_ids: Sequence[int]) -> dict[int, tuple[GoodsState, int]]:
     """Holder and times of goods, with the org whose class they are of; unknown goods are left out."""
     found: dict[int, tuple[GoodsState, int]] = {}
     for some in t.cut(goods_ids):
-        rows = t.run(
-            "SELECT goods.id, holder, times, org_id FROM goods JOIN serial ON serial.id = serial_id "
-            f"JOIN goods_class ON goods_class.id = goods_class_id WHERE goods.id IN {t.places(len(some))}",
-            *some,
-        )
+        rows = t.run(f"SELECT id, holder, times, org_id FROM goods WHERE id IN {t.places(len(some))}", *some)
         for goods_id, holder, times, org_id in rows:
             found[goods_id] = (GoodsState(holder, times), org_id)
     return found
@@ -95,10 +96,18 @@ def stood_on(goods_ids: Sequence[int], actor_ids: Sequence[int]) -> set[int]:
 def set_custody(states: Mapping[int, GoodsState], outbox_id: int | None = None) -> None:
     """Give goods their new holder and times, as the circ that was just stored with ``outbox_id`` leaves them."""
     last = () if outbox_id is None else (outbox_id,)
-    columns = "holder = ?, times = ?" + (", last_outbox = ?" if last else "")
     by_state: dict[tuple[int, int], list[int]] = {}
     for goods_id, state in states.items():
         by_state.setdefault((state.holder, state.times), []).append(goods_id)
+    if len(by_state) * _GOODS_PER_STATE > len(states):
+        also = ", last_outbox = new.column4" if last else ""
+        t.run_rows(
+            f"UPDATE goods SET holder = new.column2, times = new.column3{also} "
+            "FROM (VALUES {rows}) AS new WHERE goods.id = new.column1",
+            [(goods_id, state.holder, state.times, *last) for goods_id, state in states.items()],
+        )
+        return
+    columns = "holder = ?, times = ?" + (", last_outbox = ?" if last else "")
     for (holder, times), goods_ids in by_state.items():
         for some in t.cut(goods_ids):
             t.run(f"UPDATE goods SET {columns} WHERE id IN {t.places(len(some))}", holder, times, *last, *some)
@@ -157,32 +166,36 @@ def add(new: Sequence[NewCirc], now: int) -> list[int]:
     return [int(ids[each.outbox_id]) for each in new]
 
 
-def history(goods_id: int) -> list[CircRecord]:
-    """Every circ of one goods, oldest first."""
-    return [
-        CircRecord(
-            id=circ_id,
-            goods_id=goods_id,
-            circ_type=CircType(circ_type),
-            operator=operator,
-            to=to,
-            form=bytes(form),
-            salt=b"" if erased else bytes(salt),
-            trans_id=trans_id,
-            tx_hash=mined_hash,
-            times=times,
-            status=CircStatus(status),
-            recorded_at=recorded_at,
-            reason=reason or "",
-            private=bool(private),
-            erased=bool(erased),
-        )
-        for (
-            *(circ_id, circ_type, operator, to, form, salt, trans_id, mined_hash, times, status, recorded_at, reason),
-            private,
-            erased,
-        ) in t.run(_HISTORY, goods_id)
-    ]
+def history(goods_id: int, after: int = 0) -> Iterator[CircRecord]:
+    """The circs of one goods behind circ ``after``, oldest first, read as they are asked for."""
+    while True:
+        rows = t.run(_HISTORY, goods_id, after, _HISTORY_ROWS).fetchall()
+        for row in rows:
+            yield _record(goods_id, row)
+        if len(rows) < _HISTORY_ROWS:
+            return
+        after = rows[-1][0]
+
+
+def _record(goods_id: int, row: tuple[Any, ...]) -> CircRecord:
+    circ_id, circ_type, operator, to, form, salt, trans_id, mined_hash, times, status, at, reason, private, erased = row
+    return CircRecord(
+        id=circ_id,
+        goods_id=goods_id,
+        circ_type=CircType(circ_type),
+        operator=operator,
+        to=to,
+        form=bytes(form),
+        salt=b"" if erased else bytes(salt),
+        trans_id=trans_id,
+        tx_hash=mined_hash,
+        times=times,
+        status=CircStatus(status),
+        recorded_at=at,
+        reason=reason or "",
+        private=bool(private),
+        erased=bool(erased),
+    )
 
 
 def succeed(outbox_ids: Sequence[int]) -> None:

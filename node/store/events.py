@@ -74,7 +74,6 @@ def of_org(circ_ids: Collection[int], org_id: int) -> set[int]:
             circ_id
             for (circ_id,) in t.run(
                 "SELECT DISTINCT circ_id FROM circ_goods JOIN goods ON goods.id = goods_id "
-                "JOIN serial ON serial.id = serial_id JOIN goods_class ON goods_class.id = goods_class_id "
                 f"WHERE org_id = ? AND circ_id IN {t.places(len(some))}",
                 org_id,
                 *some,

@@ -88,9 +88,10 @@ def revoke_tokens(user_id: int) -> None:
     t.User.update(token_epoch=t.User.token_epoch + 1).where(t.User.id == user_id).execute()
 
 
-def members(org_id: int, offset: int, limit: int) -> list[User]:
-    """The users of an org, by id."""
-    return _users("org_id = ? AND NOT deleted ORDER BY id LIMIT ? OFFSET ?", org_id, limit, offset)
+def members(org_id: int, after: int, offset: int, limit: int) -> list[User]:
+    """The users of an org behind user ``after``, by id."""
+    where = "org_id = ? AND id > ? AND NOT deleted ORDER BY id LIMIT ? OFFSET ?"
+    return _users(where, org_id, after, limit, offset)
 
 
 def add_org(*, name: str, code: str, info: bytes, owner_id: int, now: int) -> Org:

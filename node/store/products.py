@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
-from peewee import fn
-
 from node.domain.records import Goods, GoodsClass, Serial
 from node.store import tables as t
 
-_ROWS_PER_INSERT = 1_000
-_ONE_GOODS = (
-    "SELECT goods_class.id, name, description, trademark, material_id, goods_class.state, of_class.username, "
-    "goods_class.org_id, serial.id, product_time, serial.state, of_serial.username, goods.state, of_goods.username "
-    "FROM goods JOIN serial ON serial.id = serial_id JOIN goods_class ON goods_class.id = goods_class_id "
+_NEW_GOODS = (
+    "WITH RECURSIVE new (id) AS (SELECT CAST(? AS INTEGER) UNION ALL SELECT id + 1 FROM new WHERE id < ?) "
+    "INSERT INTO goods (id, serial_id, state, creator_id, holder, times, org_id) "
+    "SELECT new.id, serial.id, ?, ?, 0, 0, org_id FROM new CROSS JOIN serial WHERE serial.id = ?"
+)
+_SERIAL = (
+    "goods_class.id, name, description, trademark, material_id, goods_class.state, of_class.username, "
+    "goods_class.org_id, serial.id, product_time, serial.state, of_serial.username"
+)
+_OF_SERIAL = (
+    "JOIN serial ON serial.id = some.id JOIN goods_class ON goods_class.id = goods_class_id "
+    'JOIN "user" AS of_class ON of_class.id = goods_class.creator_id '
+    'JOIN "user" AS of_serial ON of_serial.id = serial.creator_id'
+)
+_GOODS = f"{_SERIAL}, goods.id, goods.state, of_goods.username"
+_OF_GOODS = (
+    "JOIN goods ON goods.id = some.id JOIN serial ON serial.id = serial_id "
+    "JOIN goods_class ON goods_class.id = goods_class_id "
     'JOIN "user" AS of_class ON of_class.id = goods_class.creator_id '
     'JOIN "user" AS of_serial ON of_serial.id = serial.creator_id '
-    'JOIN "user" AS of_goods ON of_goods.id = goods.creator_id WHERE goods.id = ?'
+    'JOIN "user" AS of_goods ON of_goods.id = goods.creator_id'
 )
+_THIS = "(SELECT CAST(? AS INTEGER) AS id) AS some"
+# Rows to skip are counted in the index alone, and only those of the page are looked up.
+_PAGE = "(SELECT id FROM {table} WHERE org_id = ? AND id > ? ORDER BY id LIMIT ? OFFSET ?) AS some"
 
 
 def add_class(
@@ -46,22 +60,25 @@ def add_class(
 
 
 def add_serial(*, class_id: int, product_time: int, state: str, creator_id: int, now: int) -> int:
-    """A new serial; answers its id."""
-    made = t.Serial.create(
-        goods_class=class_id, product_time=product_time, state=state, creator=creator_id, created_at=now
+    """A new serial of a class; answers its id."""
+    rows = t.run(
+        "INSERT INTO serial (goods_class_id, product_time, state, creator_id, created_at, org_id) "
+        "SELECT id, ?, ?, ?, ?, org_id FROM goods_class WHERE id = ? RETURNING id",
+        *(product_time, state, creator_id, now, class_id),
     )
-    return int(made.id)
+    ((serial_id,),) = rows.fetchall()
+    return int(serial_id)
 
 
 def add_goods(*, serial_id: int, creator_id: int, state: str, total: int) -> list[int]:
-    """``total`` new goods with neighbouring ids; answers the ids, ascending."""
-    last = t.Goods.select(fn.MAX(t.Goods.id)).scalar() or 0
-    ids = list(range(last + 1, last + 1 + total))
-    fields = [t.Goods.id, t.Goods.serial, t.Goods.creator, t.Goods.state]
-    rows = [(goods_id, serial_id, creator_id, state) for goods_id in ids]
-    for at in range(0, total, _ROWS_PER_INSERT):
-        t.Goods.insert_many(rows[at : at + _ROWS_PER_INSERT], fields=fields).execute()
-    return ids
+    """``total`` new goods of a serial with neighbouring ids; answers the ids, ascending."""
+    first = int(t.run("SELECT MAX(id) FROM goods").fetchone()[0] or 0) + 1
+    t.run(_NEW_GOODS, first, first + total - 1, state, creator_id, serial_id)
+    return list(range(first, first + total))
+
+
+def _classes() -> Any:
+    return t.GoodsClass.select(t.GoodsClass, t.User).join(t.User)
 
 
 def _class(row: t.GoodsClass) -> GoodsClass:
@@ -77,41 +94,22 @@ def _class(row: t.GoodsClass) -> GoodsClass:
     )
 
 
-def _serial(row: t.Serial) -> Serial:
-    return Serial(row.id, _class(row.goods_class), row.product_time, row.state, row.creator.username)
+def _serials(some: str, *values: object) -> list[Serial]:
+    return [_serial(row) for row in t.run(f"SELECT {_SERIAL} FROM {some} {_OF_SERIAL} ORDER BY serial.id", *values)]
 
 
-def _goods(row: t.Goods) -> Goods:
-    return Goods(row.id, _serial(row.serial), row.state, row.creator.username)
-
-
-def _classes() -> Any:
-    return t.GoodsClass.select(t.GoodsClass, t.User).join(t.User)
-
-
-def _serials() -> Any:
-    by_class = t.User.alias()
-    return (
-        t.Serial.select(t.Serial, t.User, t.GoodsClass, by_class)
-        .join(t.User, on=t.Serial.creator, attr="creator")
-        .switch(t.Serial)
-        .join(t.GoodsClass)
-        .join(by_class, on=t.GoodsClass.creator == by_class.id, attr="creator")
+def _serial(row: tuple[Any, ...]) -> Serial:
+    *of_class, class_creator, org_id, serial_id, product_time, state, creator = row
+    class_id, name, description, trademark, material_id, class_state = of_class
+    goods_class = GoodsClass(
+        *(class_id, name, bytes(description), trademark, material_id, class_state, class_creator, org_id)
     )
+    return Serial(serial_id, goods_class, product_time, state, creator)
 
 
-def _all_goods() -> Any:
-    by_serial, by_class = t.User.alias(), t.User.alias()
-    return (
-        t.Goods.select(t.Goods, t.User, t.Serial, by_serial, t.GoodsClass, by_class)
-        .join(t.User, on=t.Goods.creator, attr="creator")
-        .switch(t.Goods)
-        .join(t.Serial)
-        .join(by_serial, on=t.Serial.creator == by_serial.id, attr="creator")
-        .switch(t.Serial)
-        .join(t.GoodsClass)
-        .join(by_class, on=t.GoodsClass.creator == by_class.id, attr="creator")
-    )
+def _all_goods(some: str, *values: object) -> list[Goods]:
+    rows = t.run(f"SELECT {_GOODS} FROM {some} {_OF_GOODS} ORDER BY goods.id", *values)
+    return [Goods(goods_id, _serial(tuple(of_serial)), state, creator) for *of_serial, goods_id, state, creator in rows]
 
 
 def goods_class(class_id: int) -> GoodsClass | None:
@@ -122,39 +120,28 @@ def goods_class(class_id: int) -> GoodsClass | None:
 
 def serial(serial_id: int) -> Serial | None:
     """The serial with this id, with its class."""
-    row = _serials().where(t.Serial.id == serial_id).first()
-    return _serial(row) if row else None
+    return next(iter(_serials(_THIS, serial_id)), None)
 
 
 def goods(goods_id: int) -> Goods | None:
     """The goods with this id, with its serial and class."""
-    row = t.run(_ONE_GOODS, goods_id).fetchone()
-    if row is None:
-        return None
-    *of_class, class_creator, org_id, serial_id, product_time, serial_state, serial_creator, state, creator = row
-    class_id, name, description, trademark, material_id, class_state = of_class
-    goods_class = GoodsClass(
-        *(class_id, name, bytes(description), trademark, material_id, class_state, class_creator, org_id)
-    )
-    return Goods(goods_id, Serial(serial_id, goods_class, product_time, serial_state, serial_creator), state, creator)
+    return next(iter(_all_goods(_THIS, goods_id)), None)
 
 
-def list_classes(org_id: int, offset: int, limit: int) -> list[GoodsClass]:
-    """The classes of an org, by id."""
-    rows = _classes().where(t.GoodsClass.org == org_id).order_by(t.GoodsClass.id)
+def list_classes(org_id: int, after: int, offset: int, limit: int) -> list[GoodsClass]:
+    """The classes of an org behind class ``after``, by id."""
+    rows = _classes().where(t.GoodsClass.org == org_id, t.GoodsClass.id > after).order_by(t.GoodsClass.id)
     return [_class(row) for row in rows.offset(offset).limit(limit)]
 
 
-def list_serials(org_id: int, offset: int, limit: int) -> list[Serial]:
-    """The serials of an org, by id."""
-    rows = _serials().where(t.GoodsClass.org == org_id).order_by(t.Serial.id)
-    return [_serial(row) for row in rows.offset(offset).limit(limit)]
+def list_serials(org_id: int, after: int, offset: int, limit: int) -> list[Serial]:
+    """The serials of an org behind serial ``after``, by id."""
+    return _serials(_PAGE.format(table="serial"), org_id, after, limit, offset)
 
 
-def list_goods(org_id: int, offset: int, limit: int) -> list[Goods]:
-    """The goods of an org, by id."""
-    rows = _all_goods().where(t.GoodsClass.org == org_id).order_by(t.Goods.id)
-    return [_goods(row) for row in rows.offset(offset).limit(limit)]
+def list_goods(org_id: int, after: int, offset: int, limit: int) -> list[Goods]:
+    """The goods of an org behind goods ``after``, by id."""
+    return _all_goods(_PAGE.format(table="goods"), org_id, after, limit, offset)
 
 
 def goods_of(serial_id: int, first: int, limit: int) -> tuple[list[int], int]:

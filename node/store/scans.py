@@ -119,9 +119,10 @@ def set_alerts(serial_id: int, alerts: Iterable[Alert]) -> None:
         t.ScanAlert.insert_many(rows[at : at + _ROWS_PER_INSERT]).execute()
 
 
-def alerts(org_id: int, offset: int, limit: int) -> list[Alert]:
-    """What was found of an org's goods, by goods."""
-    rows = t.ScanAlert.select(*_ALERTS).where(t.ScanAlert.org_id == org_id).order_by(t.ScanAlert.goods_id)
+def alerts(org_id: int, after: int, offset: int, limit: int) -> list[Alert]:
+    """What was found of an org's goods behind goods ``after``, by goods."""
+    of_org = (t.ScanAlert.org_id == org_id, t.ScanAlert.goods_id > after)
+    rows = t.ScanAlert.select(*_ALERTS).where(*of_org).order_by(t.ScanAlert.goods_id)
     return _alerts(t.tuples(rows.offset(offset).limit(limit)))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TypeVar
 
 from peewee import (
+    SQL,
     AutoField,
     BigIntegerField,
     BlobField,
@@ -185,7 +186,7 @@ class GoodsClass(Table):
 
 
 class Serial(Table):
-    """A production batch of a class."""
+    """A production batch of a class. ``org_id`` is its class's."""
 
     id = AutoField()
     goods_class = ForeignKeyField(GoodsClass)
@@ -193,13 +194,15 @@ class Serial(Table):
     state = CharField()
     creator = ForeignKeyField(User, index=False)
     created_at = BigIntegerField()
+    org_id = IntegerField(constraints=[SQL("DEFAULT 0")])
 
     class Meta:
         table_name = "serial"
+        indexes = ((("org_id", "id"), False),)
 
 
 class Goods(Table):
-    """One traceable item, with its custody once every pending circ has succeeded."""
+    """One traceable item, with its custody once every pending circ has succeeded. ``org_id`` is its serial's."""
 
     id = AutoField()
     serial = ForeignKeyField(Serial)
@@ -208,9 +211,11 @@ class Goods(Table):
     holder = IntegerField(default=0)
     times = IntegerField(default=0)
     last_outbox = IntegerField(null=True)
+    org_id = IntegerField(constraints=[SQL("DEFAULT 0")])
 
     class Meta:
         table_name = "goods"
+        indexes = ((("org_id", "id"), False),)
 
 
 class Outbox(Table):
@@ -302,7 +307,7 @@ class Actor(Table):
     rights = IntegerField()
     registered_by = ForeignKeyField(Outbox, unique=True)
     last_outbox = IntegerField(null=True)
-    sovereign_by = IntegerField(null=True)
+    sovereign_by = IntegerField(null=True, index=True)
     account_before = CharField(null=True)
 
     class Meta:
@@ -594,6 +599,9 @@ class LogAnchor(Table):
     class Meta:
         table_name = "log_anchor"
 
+
+User.add_index(User.id, where=SQL("deleted"), name="user_deleted")
+Circ.add_index(Circ.operator, where=SQL("private"), name="circ_private")
 
 TABLES = (
     Setting,

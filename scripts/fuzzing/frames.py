@@ -10,10 +10,19 @@ from scripts.fuzzing.calls import drawn
 from scripts.fuzzing.cast import Cast
 from scripts.fuzzing.mutate import changed
 from scripts.fuzzing.tally import Tally
+from scripts.http2 import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PREFACE,
+    SETTINGS,
+    call_fields,
+    frame,
+    literals,
+    message,
+)
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, SETTINGS = 0, 1, 4
-END_STREAM, END_HEADERS = 1, 4
 CORPUS = 200
 CONNECTIONS = 16
 ANSWER_SECONDS_MAX = 0.3
@@ -27,9 +36,10 @@ def connections(cast: Cast, seed: int, count: int) -> Iterator[bytes]:
     for _ in range(count):
         asking = chance.choice(corpus)
         content = asking.content[0]
-        said = frame(SETTINGS, 0, 0, b"") + frame(HEADERS, END_HEADERS, 1, head(asking.path, asking.token))
-        message = b"\x00" + len(content).to_bytes(4, "big") + content
-        said += frame(DATA, END_STREAM, 1, message[:16_000])
+        said = frame(SETTINGS, 0, 0, b"") + frame(
+            HEADERS, END_HEADERS, 1, literals(call_fields(asking.path, asking.token))
+        )
+        said += frame(DATA, END_STREAM, 1, message(content)[:16_000])
         yield PREFACE + (changed(said, chance) if chance.random() < 0.95 else said)
 
 
@@ -63,38 +73,3 @@ async def _said(address: str, content: bytes) -> str:
     finally:
         writer.close()
     return "closed after an answer" if answered else "closed"
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    """One frame (RFC 9113, 4.1)."""
-    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
-
-
-def head(path: str, token: str) -> bytes:
-    """The header block of a call, every field a literal that no table remembers (RFC 7541, 6.2.2)."""
-    fields = {
-        ":method": "POST",
-        ":scheme": "http",
-        ":path": path,
-        ":authority": "localhost",
-        "te": "trailers",
-        "content-type": "application/grpc",
-        "user-agent": "fuzz",
-    }
-    if token:
-        fields["authorization"] = f"Bearer {token}"
-    return b"".join(b"\x00" + _text(name) + _text(value) for name, value in fields.items())
-
-
-def _text(text: str) -> bytes:
-    """A string literal: its length in 7 bits, what is more behind it in groups of 7 (RFC 7541, 5.1)."""
-    content, made = text.encode(), bytearray()
-    if len(content) < 0x7F:
-        return bytes([len(content)]) + content
-    made.append(0x7F)
-    left = len(content) - 0x7F
-    while left > 0x7F:
-        made.append(left & 0x7F | 0x80)
-        left >>= 7
-    made.append(left)
-    return bytes(made) + content

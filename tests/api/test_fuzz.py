@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from scripts import http2
 from scripts.fuzzing import alone, calls, frames, pages
 from scripts.fuzzing.calls import Asking
 from scripts.fuzzing.cast import Cast
@@ -128,13 +129,15 @@ def test_a_change_by_a_refused_call_is_found() -> None:
 
 def test_metadata_that_is_no_text_stays_out_of_the_log(node: RunningNode) -> None:
     token = "eyJhbGciOiJFZERTQSJ9.secret-of-somebody"
-    block = frames.head("/vtrace.v1.VTraceInterface/Profile", token).replace(b"Bearer ", b"Bearer\xff")
-    call = frames.frame(frames.SETTINGS, 0, 0, b"") + frames.frame(frames.HEADERS, frames.END_HEADERS, 1, block)
-    message = frames.frame(frames.DATA, frames.END_STREAM, 1, bytes(5))
+    block = http2.literals(http2.call_fields("/vtrace.v1.VTraceInterface/Profile", token)).replace(
+        b"Bearer ", b"Bearer\xff"
+    )
+    call = http2.frame(http2.SETTINGS, 0, 0, b"") + http2.frame(http2.HEADERS, http2.END_HEADERS, 1, block)
+    message = http2.frame(http2.DATA, http2.END_STREAM, 1, bytes(5))
     host, _, port = node.ready["grpc"].rpartition(":")
     before = node.log().count("Traceback")
     with socket.create_connection((host, int(port)), timeout=30) as connection:
-        connection.sendall(frames.PREFACE + call + message)
+        connection.sendall(http2.PREFACE + call + message)
         received = bytearray()
 
         def refused() -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from node.domain.pages import Place
 from node.domain.records import User
 from node.domain.scans import KEPT_DAYS, Level
 from node.errors import IndexUnavailable, VTraceError
@@ -184,21 +185,21 @@ def test_what_is_unusual_is_told_for_as_long_as_it_is_so(counted: Counted) -> No
     _scanned(scanning, GOODS, 60)
     scanning.step()
     began = counted.now
-    (alert,) = scanning.alerts(counted.user(), 0, 0)
+    ((alert,), _) = scanning.alerts(counted.user(), Place(0, 0))
     assert (alert.unusual.counts.goods_id, alert.unusual.counts.readers, alert.since) == (GOODS, 60, began)
     assert (alert.unusual.level, scanning.is_hinted(GOODS)) == (Level.NOTICE, False)
 
     counted.now += MICROS_PER_DAY
     _scanned(scanning, GOODS, 250)
     scanning.step()
-    (alert,) = scanning.alerts(counted.user(), 0, 0)
+    ((alert,), _) = scanning.alerts(counted.user(), Place(0, 0))
     assert (alert.unusual.level, alert.unusual.counts.readers, alert.since) == (Level.HINT, 310, began)
     assert scanning.is_hinted(GOODS)
     assert counted.scans().is_hinted(GOODS)  # from the first moment of the next start
 
     counted.now += KEPT_DAYS * MICROS_PER_DAY
     scanning.step()
-    assert scanning.alerts(counted.user(), 0, 0) == []
+    assert scanning.alerts(counted.user(), Place(0, 0)) == ([], "")
     assert not scanning.is_hinted(GOODS)
 
 
@@ -210,13 +211,13 @@ def test_judging_waits_for_its_time(counted: Counted) -> None:
     _scanned(scanning, GOODS, 60)
     counted.now += flow.JUDGE_EVERY_MICROS - 1
     scanning.step()
-    assert scanning.alerts(counted.user(), 0, 0) == []
+    assert scanning.alerts(counted.user(), Place(0, 0)) == ([], "")
     counted.now += 1
     scanning.step()
-    assert len(scanning.alerts(counted.user(), 0, 0)) == 1
+    assert len(scanning.alerts(counted.user(), Place(0, 0))[0]) == 1
 
 
 def test_who_has_no_org_has_no_alerts(counted: Counted) -> None:
     tables.User.update(org=None).execute()
     with pytest.raises(VTraceError, match="belongs to no org"):
-        counted.scans().alerts(counted.user(), 0, 0)
+        counted.scans().alerts(counted.user(), Place(0, 0))

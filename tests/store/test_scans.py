@@ -74,7 +74,7 @@ def test_only_goods_of_the_serial_are_siblings(store: Store) -> None:
 
 def test_what_is_found_replaces_what_was(store: Store) -> None:
     rows.prepared(store, 1, 700)
-    assert (scans.alerts(1, 0, 10), scans.hinted(), scans.totals()) == ([], frozenset(), (0, 0))
+    assert (scans.alerts(1, 0, 0, 10), scans.hinted(), scans.totals()) == ([], frozenset(), (0, 0))
     first = [_alert(number) for number in range(1, 601)]
     with store.write():
         scans.set_alerts(1, first)
@@ -82,5 +82,5 @@ def test_what_is_found_replaces_what_was(store: Store) -> None:
     second = [_alert(3, Level.HINT), _alert(650)]
     with store.write():
         scans.set_alerts(1, second)
-    assert (scans.alerts(1, 0, 10), scans.alerts(1, 1, 10), scans.alerts(2, 0, 10)) == (second, second[1:], [])
+    assert (scans.alerts(1, 0, 0, 10), scans.alerts(1, 0, 1, 10), scans.alerts(2, 0, 0, 10)) == (second, second[1:], [])
     assert (scans.hinted(), scans.totals(), scans.serials_scanned()) == (frozenset({3}), (2, 1), {1})

@@ -15,13 +15,14 @@ PLACES = re.compile(r"t\.places\(len\(\w+\)\)")
 
 KNOWN = {
     "store/changes.py": {"circs", "places", "query", "where", "which_goods"},
-    "store/circs.py": {"columns", "of_these"},
+    "store/circs.py": {"also", "columns", "of_these"},
     "store/events.py": {"narrowed"},
     "store/logins.py": {"old", "oldest"},
     "store/migrations/0012_personal.py": {"', '.join(kept)", "column", "table", "waiting"},
     "store/outbox.py": {"where"},
     "store/people.py": {"columns", "where"},
     "store/personal.py": {"column"},
+    "store/products.py": {"some"},
     "store/rebuild/builder.py": {
         "', '.join('?' * len(columns))",
         "', '.join(columns)",
@@ -44,7 +45,7 @@ KNOWN = {
     },
     "store/rebuild/old.py": {"name", "names", "table"},
     "store/rebuild/people.py": {"columns", "more"},
-    "store/rebuild/products.py": {"missing", "of_circ", "somebody", "unknown"},
+    "store/rebuild/products.py": {"missing", "of_circ", "of_parent", "somebody", "table", "unknown"},
     "store/rebuild/transactions.py": {"columns", "source", "where"},
     "store/sealed.py": {"column", "key", "table"},
     "store/subject.py": {"table"},

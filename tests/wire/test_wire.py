@@ -45,6 +45,12 @@ ADDED_FIELDS = {
     ("field", "vtrace.v1.BatchCircRequest", "private", "100", "bool", ""),
     ("field", "vtrace.v1.UpdateUserRequest", "password", "100", "google.protobuf.StringValue", ""),
     ("field", "vtrace.v1.UpdateUserRequest", "current_password", "101", "google.protobuf.StringValue", ""),
+    ("field", "vtrace.v1.GetCircRequest", "page_size", "101", "int32", ""),
+    *(
+        ("field", f"vtrace.v1.{rpc}{kind}", name, "100", "string", "")
+        for rpc in ("GetCirc", "ListClass", "ListGoodsSerial", "ListGoods", "ListOrgMember", "ListScanAlerts")
+        for kind, name in (("Request", "page_token"), ("Response", "next_page_token"))
+    ),
 }
 ADDED_ROUTES = {
     "ContractName": "/api/v1/contract/name:call",

@@ -66,13 +66,19 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the command was told. ``seal`` opens the master key; it is only asked for with a signer's key."""
+    """What the command was told. ``seal`` opens the master key; it is only asked for with a signer's key.
+
+    ``keys_elsewhere``: a signing service has the signers' keys. ``may_drop``: a transaction of the old index that was
+    never mined, and whose nonce another one took, is given up; else the index is not built.
+    """
 
     confirmations: int
     seal: Callable[[], Seal]
     contract: str | None = None
     signer_keys: Sequence[bytes] = ()
     exports: Sequence[Path] = ()
+    keys_elsewhere: bool = False
+    may_drop: bool = True
 
 
 class Reindex:
@@ -207,7 +213,7 @@ class Reindex:
         keys, address = self._given.signer_keys, new.settings()["signer"]
         if keys and signer.address_of(keys[0]) != address:
             raise NotPossible(f"--signer-key is of {signer.address_of(keys[0])}, the contract's signer is {address}")
-        if key_name(0) in new.sealed_keys():
+        if self._given.keys_elsewhere or key_name(0) in new.sealed_keys():
             return
         if not keys:
             raise NotPossible(
@@ -226,7 +232,14 @@ class Reindex:
     def _complete(self, new: Rebuild, history: History, outcome: Outcome) -> None:
         """What the old outbox lacks."""
         total, tell = new.transactions.lacking_total(), self._tell
-        transactions.fetch(new, history, outcome.notes.append, lambda done: tell(Stage.FETCH, done, total))
+
+        def drop(outbox_id: int, told: str) -> None:
+            if not self._given.may_drop:
+                raise NotPossible(f"{told}; two data directories have signed with this key, and this is not the one")
+            outcome.notes.append(told)
+            new.transactions.drop(outbox_id)
+
+        transactions.fetch(new, history, drop, lambda done: tell(Stage.FETCH, done, total))
 
     def _date(self, new: Rebuild, history: History, first: int) -> None:
         """When the circs were recorded, as far as the old index knows it and can be right."""

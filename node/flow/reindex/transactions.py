@@ -40,8 +40,8 @@ def _is_genuine(new: Rebuild, row: OldTransaction, signed: Signed, say: Callable
     return True
 
 
-def fetch(new: Rebuild, history: History, say: Callable[[str], None], tell: Tell) -> None:
-    """Find out what the added transactions are."""
+def fetch(new: Rebuild, history: History, drop: Callable[[int, str], None], tell: Tell) -> None:
+    """Find out what the added transactions are. ``drop`` gets rows of the outbox that can't be mined, and why."""
     done = 0
     for batch in new.transactions.lacking():
         for (outbox_id, _), signed in zip(batch, history.transactions([tx_hash for _, tx_hash in batch]), strict=True):
@@ -50,8 +50,8 @@ def fetch(new: Rebuild, history: History, say: Callable[[str], None], tell: Tell
                 new.transactions.merge(outbox_id, known[0])
                 continue
             if known is not None:
-                say(f"transaction {signed.hash} took the nonce {signed.nonce} of another one, which never was mined")
-                new.transactions.drop(known[0])
+                why = f"transaction {signed.hash} took the nonce {signed.nonce} of another one, which never was mined"
+                drop(known[0], why)
             new.transactions.fill(outbox_id, signed.sender, signed.nonce, signed.raw)
         done += len(batch)
         tell(done)

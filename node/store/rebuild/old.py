@@ -70,6 +70,8 @@ class OldIndex:
                 yield from found
             return
         except sqlite3.DatabaseError as fault:
+            if self._db is None:
+                return  # closed before its reader had all
             self.damage.append(f"table {table}: {fault}")
         try:
             with closing(self._db.execute(f'SELECT {names} FROM "{table}" ORDER BY rowid DESC')) as found:

@@ -91,4 +91,8 @@ class Products:
             "UPDATE main.goods SET (holder, times) = (SELECT h.holder, h.times FROM scratch.held h WHERE goods_id = id)"
             " WHERE id IN (SELECT goods_id FROM scratch.held)"
         )
+        whose = "(SELECT org_id FROM main.{0} p WHERE p.id = {0}_id)"
+        for table, parent in (("serial", "goods_class"), ("goods", "serial")):
+            of_parent = whose.format(parent)
+            self._db.execute(f"UPDATE main.{table} SET org_id = {of_parent} WHERE org_id IS NOT {of_parent}")
         return int(self._db.execute(f"SELECT count(*) FROM {unknown}").fetchone()[0])

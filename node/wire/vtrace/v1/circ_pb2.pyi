@@ -64,15 +64,21 @@ class BatchCircResponse(_message.Message):
     def __init__(self, goodsId2transId: _Optional[_Mapping[int, str]] = ...) -> None: ...
 
 class GetCircRequest(_message.Message):
-    __slots__ = ("goods_id",)
+    __slots__ = ("goods_id", "page_token", "page_size")
     GOODS_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     goods_id: int
-    def __init__(self, goods_id: _Optional[int] = ...) -> None: ...
+    page_token: str
+    page_size: int
+    def __init__(self, goods_id: _Optional[int] = ..., page_token: _Optional[str] = ..., page_size: _Optional[int] = ...) -> None: ...
 
 class GetCircResponse(_message.Message):
-    __slots__ = ("goods_info", "circ_records")
+    __slots__ = ("goods_info", "circ_records", "next_page_token")
     GOODS_INFO_FIELD_NUMBER: _ClassVar[int]
     CIRC_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     goods_info: _goods_pb2.Goods
     circ_records: _containers.RepeatedCompositeFieldContainer[_circ_pb2.CircRecord]
-    def __init__(self, goods_info: _Optional[_Union[_goods_pb2.Goods, _Mapping]] = ..., circ_records: _Optional[_Iterable[_Union[_circ_pb2.CircRecord, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, goods_info: _Optional[_Union[_goods_pb2.Goods, _Mapping]] = ..., circ_records: _Optional[_Iterable[_Union[_circ_pb2.CircRecord, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15vtrace/v1/goods.proto\x12\tvtrace.v1\x1a\x14goods/v1/goods.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\x9c\x01\n\x17\x43reateGoodsClassRequest\x12\x12\n\ngoods_name\x18\x01 \x01(\t\x12.\n\tgoods_des\x18\x02 \x01(\x0b\x32\x1b.google.protobuf.BytesValue\x12\x13\n\x0bmaterial_id\x18\x03 \x01(\x05\x12(\n\x02tm\x18\x05 \x01(\x0b\x32\x1c.google.protobuf.StringValue\"I\n\x18\x43reateGoodsClassResponse\x12-\n\x08\x63lass_id\x18\x02 \x01(\x0b\x32\x1b.google.protobuf.Int64Value\"^\n\x18\x43reateGoodsSerialRequest\x12\x30\n\x0cproduct_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x63lass_id\x18\x02 \x01(\x05\"K\n\x19\x43reateGoodsSerialResponse\x12.\n\tserial_id\x18\x02 \x01(\x0b\x32\x1b.google.protobuf.Int64Value\"9\n\x17\x42\x61tchCreateGoodsRequest\x12\x11\n\tserial_id\x18\x01 \x01(\x05\x12\x0b\n\x03sum\x18\x02 \x01(\x05\"W\n\x18\x42\x61tchCreateGoodsResponse\x12(\n\x03ids\x18\x02 \x03(\x0b\x32\x1b.google.protobuf.Int64Value\x12\x11\n\tsuccesses\x18\x03 \x01(\x05\"#\n\x0fGetGoodsRequest\x12\x10\n\x08goods_id\x18\x01 \x01(\x05\"1\n\x10GetGoodsResponse\x12\x1d\n\x04good\x18\x01 \x01(\x0b\x32\x0f.goods.v1.Goods\"1\n\x10ListGoodsRequest\x12\x0e\n\x06offset\x18\x01 \x01(\x05\x12\r\n\x05limit\x18\x02 \x01(\x05\"3\n\x11ListGoodsResponse\x12\x1e\n\x05goods\x18\x01 \x03(\x0b\x32\x0f.goods.v1.Goods\"4\n\x12UpdateGoodsRequest\x12\x1e\n\x05goods\x18\x01 \x01(\x0b\x32\x0f.goods.v1.Goods\"!\n\x13UpdateGoodsResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\"#\n\x0fGetClassRequest\x12\x10\n\x08goods_id\x18\x01 \x01(\x05\"2\n\x10GetClassResponse\x12\x1e\n\x05\x63lass\x18\x01 \x01(\x0b\x32\x0f.goods.v1.Class\"1\n\x10ListClassRequest\x12\x0e\n\x06offset\x18\x01 \x01(\x05\x12\r\n\x05limit\x18\x02 \x01(\x05\";\n\x11ListClassResponse\x12&\n\rgoods_classes\x18\x01 \x03(\x0b\x32\x0f.goods.v1.Class\"4\n\x12UpdateClassRequest\x12\x1e\n\x05\x63lass\x18\x02 \x01(\x0b\x32\x0f.goods.v1.Class\"!\n\x13UpdateClassResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\"*\n\x15GetGoodsSerialRequest\x12\x11\n\tserial_id\x18\x01 \x01(\x05\":\n\x16GetGoodsSerialResponse\x12 \n\x06serial\x18\x01 \x01(\x0b\x32\x10.goods.v1.Serial\"7\n\x16ListGoodsSerialRequest\x12\x0e\n\x06offset\x18\x01 \x01(\x05\x12\r\n\x05limit\x18\x02 \x01(\x05\";\n\x17ListGoodsSerialResponse\x12 \n\x06serial\x18\x02 \x03(\x0b\x32\x10.goods.v1.Serial\"<\n\x18UpdateGoodsSerialRequest\x12 \n\x06serial\x18\x01 \x01(\x0b\x32\x10.goods.v1.Serial\"\'\n\x19UpdateGoodsSerialResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15vtrace/v1/goods.proto\x12\tvtrace.v1\x1a\x14goods/v1/goods.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\x9c\x01\n\x17\x43reateGoodsClassRequest\x12\x12\n\ngoods_name\x18\x01 \x01(\t\x12.\n\tgoods_des\x18\x02 \x01(\x0b\x32\x1b.google.protobuf.BytesValue\x12\x13\n\x0bmaterial_id\x18\x03 \x01(\x05\x12(\n\x02tm\x18\x05 \x01(\x0b\x32\x1c.google.protobuf.StringValue\"I\n\x18\x43reateGoodsClassResponse\x12-\n\x08\x63lass_id\x18\x02 \x01(\x0b\x32\x1b.google.protobuf.Int64Value\"^\n\x18\x43reateGoodsSerialRequest\x12\x30\n\x0cproduct_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x63lass_id\x18\x02 \x01(\x05\"K\n\x19\x43reateGoodsSerialResponse\x12.\n\tserial_id\x18\x02 \x01(\x0b\x32\x1b.google.protobuf.Int64Value\"9\n\x17\x42\x61tchCreateGoodsRequest\x12\x11\n\tserial_id\x18\x01 \x01(\x05\x12\x0b\n\x03sum\x18\x02 \x01(\x05\"W\n\x18\x42\x61tchCreateGoodsResponse\x12(\n\x03ids\x18\x02 \x03(\x0b\x32\x1b.google.protobuf.Int64Value\x12\x11\n\tsuccesses\x18\x03 \x01(\x05\"#\n\x0fGetGoodsRequest\x12\x10\n\x08goods_id\x18\x01 \x01(\x05\"1\n\x10GetGoodsResponse\x12\x1d\n\x04good\x18\x01 \x01(\x0b\x32\x0f.goods.v1.Goods\"E\n\x10ListGoodsRequest\x12\x0e\n\x06offset\x18\x01 \x01(\x05\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x64 \x01(\t\"L\n\x11ListGoodsResponse\x12\x1e\n\x05goods\x18\x01 \x03(\x0b\x32\x0f.goods.v1.Goods\x12\x17\n\x0fnext_page_token\x18\x64 \x01(\t\"4\n\x12UpdateGoodsRequest\x12\x1e\n\x05goods\x18\x01 \x01(\x0b\x32\x0f.goods.v1.Goods\"!\n\x13UpdateGoodsResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\"#\n\x0fGetClassRequest\x12\x10\n\x08goods_id\x18\x01 \x01(\x05\"2\n\x10GetClassResponse\x12\x1e\n\x05\x63lass\x18\x01 \x01(\x0b\x32\x0f.goods.v1.Class\"E\n\x10ListClassRequest\x12\x0e\n\x06offset\x18\x01 \x01(\x05\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x64 \x01(\t\"T\n\x11ListClassResponse\x12&\n\rgoods_classes\x18\x01 \x03(\x0b\x32\x0f.goods.v1.Class\x12\x17\n\x0fnext_page_token\x18\x64 \x01(\t\"4\n\x12UpdateClassRequest\x12\x1e\n\x05\x63lass\x18\x02 \x01(\x0b\x32\x0f.goods.v1.Class\"!\n\x13UpdateClassResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\"*\n\x15GetGoodsSerialRequest\x12\x11\n\tserial_id\x18\x01 \x01(\x05\":\n\x16GetGoodsSerialResponse\x12 \n\x06serial\x18\x01 \x01(\x0b\x32\x10.goods.v1.Serial\"K\n\x16ListGoodsSerialRequest\x12\x0e\n\x06offset\x18\x01 \x01(\x05\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x64 \x01(\t\"T\n\x17ListGoodsSerialResponse\x12 \n\x06serial\x18\x02 \x03(\x0b\x32\x10.goods.v1.Serial\x12\x17\n\x0fnext_page_token\x18\x64 \x01(\t\"<\n\x18UpdateGoodsSerialRequest\x12 \n\x06serial\x18\x01 \x01(\x0b\x32\x10.goods.v1.Serial\"\'\n\x19UpdateGoodsSerialResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,35 +52,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETGOODSRESPONSE']._serialized_start=715
   _globals['_GETGOODSRESPONSE']._serialized_end=764
   _globals['_LISTGOODSREQUEST']._serialized_start=766
-  _globals['_LISTGOODSREQUEST']._serialized_end=815
-  _globals['_LISTGOODSRESPONSE']._serialized_start=817
-  _globals['_LISTGOODSRESPONSE']._serialized_end=868
-  _globals['_UPDATEGOODSREQUEST']._serialized_start=870
-  _globals['_UPDATEGOODSREQUEST']._serialized_end=922
-  _globals['_UPDATEGOODSRESPONSE']._serialized_start=924
-  _globals['_UPDATEGOODSRESPONSE']._serialized_end=957
-  _globals['_GETCLASSREQUEST']._serialized_start=959
-  _globals['_GETCLASSREQUEST']._serialized_end=994
-  _globals['_GETCLASSRESPONSE']._serialized_start=996
-  _globals['_GETCLASSRESPONSE']._serialized_end=1046
-  _globals['_LISTCLASSREQUEST']._serialized_start=1048
-  _globals['_LISTCLASSREQUEST']._serialized_end=1097
-  _globals['_LISTCLASSRESPONSE']._serialized_start=1099
-  _globals['_LISTCLASSRESPONSE']._serialized_end=1158
-  _globals['_UPDATECLASSREQUEST']._serialized_start=1160
-  _globals['_UPDATECLASSREQUEST']._serialized_end=1212
-  _globals['_UPDATECLASSRESPONSE']._serialized_start=1214
-  _globals['_UPDATECLASSRESPONSE']._serialized_end=1247
-  _globals['_GETGOODSSERIALREQUEST']._serialized_start=1249
-  _globals['_GETGOODSSERIALREQUEST']._serialized_end=1291
-  _globals['_GETGOODSSERIALRESPONSE']._serialized_start=1293
-  _globals['_GETGOODSSERIALRESPONSE']._serialized_end=1351
-  _globals['_LISTGOODSSERIALREQUEST']._serialized_start=1353
-  _globals['_LISTGOODSSERIALREQUEST']._serialized_end=1408
-  _globals['_LISTGOODSSERIALRESPONSE']._serialized_start=1410
-  _globals['_LISTGOODSSERIALRESPONSE']._serialized_end=1469
-  _globals['_UPDATEGOODSSERIALREQUEST']._serialized_start=1471
-  _globals['_UPDATEGOODSSERIALREQUEST']._serialized_end=1531
-  _globals['_UPDATEGOODSSERIALRESPONSE']._serialized_start=1533
-  _globals['_UPDATEGOODSSERIALRESPONSE']._serialized_end=1572
+  _globals['_LISTGOODSREQUEST']._serialized_end=835
+  _globals['_LISTGOODSRESPONSE']._serialized_start=837
+  _globals['_LISTGOODSRESPONSE']._serialized_end=913
+  _globals['_UPDATEGOODSREQUEST']._serialized_start=915
+  _globals['_UPDATEGOODSREQUEST']._serialized_end=967
+  _globals['_UPDATEGOODSRESPONSE']._serialized_start=969
+  _globals['_UPDATEGOODSRESPONSE']._serialized_end=1002
+  _globals['_GETCLASSREQUEST']._serialized_start=1004
+  _globals['_GETCLASSREQUEST']._serialized_end=1039
+  _globals['_GETCLASSRESPONSE']._serialized_start=1041
+  _globals['_GETCLASSRESPONSE']._serialized_end=1091
+  _globals['_LISTCLASSREQUEST']._serialized_start=1093
+  _globals['_LISTCLASSREQUEST']._serialized_end=1162
+  _globals['_LISTCLASSRESPONSE']._serialized_start=1164
+  _globals['_LISTCLASSRESPONSE']._serialized_end=1248
+  _globals['_UPDATECLASSREQUEST']._serialized_start=1250
+  _globals['_UPDATECLASSREQUEST']._serialized_end=1302
+  _globals['_UPDATECLASSRESPONSE']._serialized_start=1304
+  _globals['_UPDATECLASSRESPONSE']._serialized_end=1337
+  _globals['_GETGOODSSERIALREQUEST']._serialized_start=1339
+  _globals['_GETGOODSSERIALREQUEST']._serialized_end=1381
+  _globals['_GETGOODSSERIALRESPONSE']._serialized_start=1383
+  _globals['_GETGOODSSERIALRESPONSE']._serialized_end=1441
+  _globals['_LISTGOODSSERIALREQUEST']._serialized_start=1443
+  _globals['_LISTGOODSSERIALREQUEST']._serialized_end=1518
+  _globals['_LISTGOODSSERIALRESPONSE']._serialized_start=1520
+  _globals['_LISTGOODSSERIALRESPONSE']._serialized_end=1604
+  _globals['_UPDATEGOODSSERIALREQUEST']._serialized_start=1606
+  _globals['_UPDATEGOODSSERIALREQUEST']._serialized_end=1666
+  _globals['_UPDATEGOODSSERIALRESPONSE']._serialized_start=1668
+  _globals['_UPDATEGOODSSERIALRESPONSE']._serialized_end=1707
 # @@protoc_insertion_point(module_scope)

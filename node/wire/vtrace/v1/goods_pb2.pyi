@@ -73,18 +73,22 @@ class GetGoodsResponse(_message.Message):
     def __init__(self, good: _Optional[_Union[_goods_pb2.Goods, _Mapping]] = ...) -> None: ...
 
 class ListGoodsRequest(_message.Message):
-    __slots__ = ("offset", "limit")
+    __slots__ = ("offset", "limit", "page_token")
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     offset: int
     limit: int
-    def __init__(self, offset: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+    page_token: str
+    def __init__(self, offset: _Optional[int] = ..., limit: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListGoodsResponse(_message.Message):
-    __slots__ = ("goods",)
+    __slots__ = ("goods", "next_page_token")
     GOODS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     goods: _containers.RepeatedCompositeFieldContainer[_goods_pb2.Goods]
-    def __init__(self, goods: _Optional[_Iterable[_Union[_goods_pb2.Goods, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, goods: _Optional[_Iterable[_Union[_goods_pb2.Goods, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class UpdateGoodsRequest(_message.Message):
     __slots__ = ("goods",)
@@ -110,18 +114,22 @@ class GetClassResponse(_message.Message):
     def __init__(self, **kwargs) -> None: ...
 
 class ListClassRequest(_message.Message):
-    __slots__ = ("offset", "limit")
+    __slots__ = ("offset", "limit", "page_token")
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     offset: int
     limit: int
-    def __init__(self, offset: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+    page_token: str
+    def __init__(self, offset: _Optional[int] = ..., limit: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListClassResponse(_message.Message):
-    __slots__ = ("goods_classes",)
+    __slots__ = ("goods_classes", "next_page_token")
     GOODS_CLASSES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     goods_classes: _containers.RepeatedCompositeFieldContainer[_goods_pb2.Class]
-    def __init__(self, goods_classes: _Optional[_Iterable[_Union[_goods_pb2.Class, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, goods_classes: _Optional[_Iterable[_Union[_goods_pb2.Class, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class UpdateClassRequest(_message.Message):
     __slots__ = ()
@@ -147,18 +155,22 @@ class GetGoodsSerialResponse(_message.Message):
     def __init__(self, serial: _Optional[_Union[_goods_pb2.Serial, _Mapping]] = ...) -> None: ...
 
 class ListGoodsSerialRequest(_message.Message):
-    __slots__ = ("offset", "limit")
+    __slots__ = ("offset", "limit", "page_token")
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     offset: int
     limit: int
-    def __init__(self, offset: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+    page_token: str
+    def __init__(self, offset: _Optional[int] = ..., limit: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListGoodsSerialResponse(_message.Message):
-    __slots__ = ("serial",)
+    __slots__ = ("serial", "next_page_token")
     SERIAL_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     serial: _containers.RepeatedCompositeFieldContainer[_goods_pb2.Serial]
-    def __init__(self, serial: _Optional[_Iterable[_Union[_goods_pb2.Serial, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, serial: _Optional[_Iterable[_Union[_goods_pb2.Serial, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class UpdateGoodsSerialRequest(_message.Message):
     __slots__ = ("serial",)

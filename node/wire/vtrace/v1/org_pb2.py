@@ -27,7 +27,7 @@ from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb
 from node.wire.iam.v1 import iam_pb2 as iam_dot_v1_dot_iam__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13vtrace/v1/org.proto\x12\tvtrace.v1\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x10iam/v1/iam.proto\"\x88\x01\n\x0eOrgAuthRequest\x12\x12\n\nlegal_name\x18\x01 \x01(\t\x12\x10\n\x08org_name\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x13\n\x0blegal_phone\x18\x04 \x01(\t\x12-\n\x08org_info\x18\x05 \x01(\x0b\x32\x1b.google.protobuf.BytesValue\"+\n\x0fOrgAuthResponse\x12\x18\n\x03org\x18\x01 \x01(\x0b\x32\x0b.iam.v1.Org\"1\n\rMemberRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\x05\x12\x10\n\x08username\x18\x02 \x01(\t\"\x10\n\x0eMemberResponse\":\n\x16OrgRemoveMemberRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\x05\x12\x10\n\x08username\x18\x02 \x01(\t\"%\n\x17OrgRemoveMemberResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\"E\n\x14ListOrgMemberRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\x05\x12\x0e\n\x06offset\x18\x02 \x01(\x05\x12\r\n\x05limit\x18\x03 \x01(\x05\"4\n\x15ListOrgMemberResponse\x12\x1b\n\x05users\x18\x01 \x03(\x0b\x32\x0c.iam.v1.User\",\n\x10UpdateOrgRequest\x12\x18\n\x03org\x18\x01 \x01(\x0b\x32\x0b.iam.v1.Org\"-\n\x11UpdateOrgResponse\x12\x18\n\x03org\x18\x01 \x01(\x0b\x32\x0b.iam.v1.Org\"\'\n\x13GetOrgOfUserRequest\x12\x10\n\x08username\x18\x01 \x01(\t\"0\n\x14GetOrgOfUserResponse\x12\x18\n\x03org\x18\x01 \x01(\x0b\x32\x0b.iam.v1.Orgb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13vtrace/v1/org.proto\x12\tvtrace.v1\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x10iam/v1/iam.proto\"\x88\x01\n\x0eOrgAuthRequest\x12\x12\n\nlegal_name\x18\x01 \x01(\t\x12\x10\n\x08org_name\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x13\n\x0blegal_phone\x18\x04 \x01(\t\x12-\n\x08org_info\x18\x05 \x01(\x0b\x32\x1b.google.protobuf.BytesValue\"+\n\x0fOrgAuthResponse\x12\x18\n\x03org\x18\x01 \x01(\x0b\x32\x0b.iam.v1.Org\"1\n\rMemberRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\x05\x12\x10\n\x08username\x18\x02 \x01(\t\"\x10\n\x0eMemberResponse\":\n\x16OrgRemoveMemberRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\x05\x12\x10\n\x08username\x18\x02 \x01(\t\"%\n\x17OrgRemoveMemberResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\"Y\n\x14ListOrgMemberRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\x05\x12\x0e\n\x06offset\x18\x02 \x01(\x05\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x64 \x01(\t\"M\n\x15ListOrgMemberResponse\x12\x1b\n\x05users\x18\x01 \x03(\x0b\x32\x0c.iam.v1.User\x12\x17\n\x0fnext_page_token\x18\x64 \x01(\t\",\n\x10UpdateOrgRequest\x12\x18\n\x03org\x18\x01 \x01(\x0b\x32\x0b.iam.v1.Org\"-\n\x11UpdateOrgResponse\x12\x18\n\x03org\x18\x01 \x01(\x0b\x32\x0b.iam.v1.Org\"\'\n\x13GetOrgOfUserRequest\x12\x10\n\x08username\x18\x01 \x01(\t\"0\n\x14GetOrgOfUserResponse\x12\x18\n\x03org\x18\x01 \x01(\x0b\x32\x0b.iam.v1.Orgb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,15 +47,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORGREMOVEMEMBERRESPONSE']._serialized_start=397
   _globals['_ORGREMOVEMEMBERRESPONSE']._serialized_end=434
   _globals['_LISTORGMEMBERREQUEST']._serialized_start=436
-  _globals['_LISTORGMEMBERREQUEST']._serialized_end=505
-  _globals['_LISTORGMEMBERRESPONSE']._serialized_start=507
-  _globals['_LISTORGMEMBERRESPONSE']._serialized_end=559
-  _globals['_UPDATEORGREQUEST']._serialized_start=561
-  _globals['_UPDATEORGREQUEST']._serialized_end=605
-  _globals['_UPDATEORGRESPONSE']._serialized_start=607
-  _globals['_UPDATEORGRESPONSE']._serialized_end=652
-  _globals['_GETORGOFUSERREQUEST']._serialized_start=654
-  _globals['_GETORGOFUSERREQUEST']._serialized_end=693
-  _globals['_GETORGOFUSERRESPONSE']._serialized_start=695
-  _globals['_GETORGOFUSERRESPONSE']._serialized_end=743
+  _globals['_LISTORGMEMBERREQUEST']._serialized_end=525
+  _globals['_LISTORGMEMBERRESPONSE']._serialized_start=527
+  _globals['_LISTORGMEMBERRESPONSE']._serialized_end=604
+  _globals['_UPDATEORGREQUEST']._serialized_start=606
+  _globals['_UPDATEORGREQUEST']._serialized_end=650
+  _globals['_UPDATEORGRESPONSE']._serialized_start=652
+  _globals['_UPDATEORGRESPONSE']._serialized_end=697
+  _globals['_GETORGOFUSERREQUEST']._serialized_start=699
+  _globals['_GETORGOFUSERREQUEST']._serialized_end=738
+  _globals['_GETORGOFUSERRESPONSE']._serialized_start=740
+  _globals['_GETORGOFUSERRESPONSE']._serialized_end=788
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15vtrace/v1/scans.proto\x12\tvtrace.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"6\n\x15ListScanAlertsRequest\x12\x0e\n\x06offset\x18\x01 \x01(\x05\x12\r\n\x05limit\x18\x02 \x01(\x05\">\n\x16ListScanAlertsResponse\x12$\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x14.vtrace.v1.ScanAlert\"\xc7\x01\n\tScanAlert\x12\x10\n\x08goods_id\x18\x01 \x01(\x03\x12\x11\n\tserial_id\x18\x02 \x01(\x03\x12\r\n\x05level\x18\x03 \x01(\t\x12\r\n\x05scans\x18\x04 \x01(\x03\x12\x0f\n\x07readers\x18\x05 \x01(\x03\x12\x0e\n\x06places\x18\x06 \x01(\x03\x12\x15\n\rusual_readers\x18\x07 \x01(\x03\x12\x14\n\x0cusual_places\x18\x08 \x01(\x03\x12)\n\x05since\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x89\x01\n\x0bVTraceScans\x12z\n\x0eListScanAlerts\x12 .vtrace.v1.ListScanAlertsRequest\x1a!.vtrace.v1.ListScanAlertsResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/scans/alert:list:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15vtrace/v1/scans.proto\x12\tvtrace.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"J\n\x15ListScanAlertsRequest\x12\x0e\n\x06offset\x18\x01 \x01(\x05\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x64 \x01(\t\"W\n\x16ListScanAlertsResponse\x12$\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x14.vtrace.v1.ScanAlert\x12\x17\n\x0fnext_page_token\x18\x64 \x01(\t\"\xc7\x01\n\tScanAlert\x12\x10\n\x08goods_id\x18\x01 \x01(\x03\x12\x11\n\tserial_id\x18\x02 \x01(\x03\x12\r\n\x05level\x18\x03 \x01(\t\x12\r\n\x05scans\x18\x04 \x01(\x03\x12\x0f\n\x07readers\x18\x05 \x01(\x03\x12\x0e\n\x06places\x18\x06 \x01(\x03\x12\x15\n\rusual_readers\x18\x07 \x01(\x03\x12\x14\n\x0cusual_places\x18\x08 \x01(\x03\x12)\n\x05since\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x89\x01\n\x0bVTraceScans\x12z\n\x0eListScanAlerts\x12 .vtrace.v1.ListScanAlertsRequest\x1a!.vtrace.v1.ListScanAlertsResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/scans/alert:list:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,11 +37,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VTRACESCANS'].methods_by_name['ListScanAlerts']._loaded_options = None
   _globals['_VTRACESCANS'].methods_by_name['ListScanAlerts']._serialized_options = b'\202\323\344\223\002\035\"\030/api/v1/scans/alert:list:\001*'
   _globals['_LISTSCANALERTSREQUEST']._serialized_start=99
-  _globals['_LISTSCANALERTSREQUEST']._serialized_end=153
-  _globals['_LISTSCANALERTSRESPONSE']._serialized_start=155
-  _globals['_LISTSCANALERTSRESPONSE']._serialized_end=217
-  _globals['_SCANALERT']._serialized_start=220
-  _globals['_SCANALERT']._serialized_end=419
-  _globals['_VTRACESCANS']._serialized_start=422
-  _globals['_VTRACESCANS']._serialized_end=559
+  _globals['_LISTSCANALERTSREQUEST']._serialized_end=173
+  _globals['_LISTSCANALERTSRESPONSE']._serialized_start=175
+  _globals['_LISTSCANALERTSRESPONSE']._serialized_end=262
+  _globals['_SCANALERT']._serialized_start=265
+  _globals['_SCANALERT']._serialized_end=464
+  _globals['_VTRACESCANS']._serialized_start=467
+  _globals['_VTRACESCANS']._serialized_end=604
 # @@protoc_insertion_point(module_scope)
