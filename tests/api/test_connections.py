@@ -12,10 +12,8 @@ import pytest
 from node.api import server
 from node.api.guard import Guard
 from node.api.server import CONNECTION_STREAMS_MAX, METADATA_BYTES_MAX, Server
-from scripts.attacks import PREFACE, SETTINGS
-from scripts.fuzzing.frames import END_HEADERS, HEADERS, frame, head
+from scripts.http2 import ACK, END_HEADERS, GOAWAY, HEADERS, PING, PREFACE, SETTINGS, call_fields, frame, literals
 
-PING, GOAWAY = 6, 7
 MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE = 3, 6
 ENHANCE_YOUR_CALM = 11
 SECONDS_MAX = 60
@@ -63,8 +61,7 @@ def goodbye(over: socket.socket) -> tuple[int, bytes]:
     return struct.unpack(">II", said[:8])[1], said[8:]
 
 
-ACKNOWLEDGED = 1
-GREETING = PREFACE + frame(SETTINGS, 0, 0, b"") + frame(SETTINGS, ACKNOWLEDGED, 0, b"")
+GREETING = PREFACE + frame(SETTINGS, 0, 0) + frame(SETTINGS, ACK, 0)
 
 
 def test_a_connection_that_says_nothing_is_closed(serve: Callable[..., int]) -> None:
@@ -78,7 +75,7 @@ def test_a_connection_that_asks_nothing_is_closed(serve: Callable[..., int]) -> 
 
 
 def test_a_connection_that_answers_no_ping_is_closed(serve: Callable[..., int]) -> None:
-    open_call = frame(HEADERS, END_HEADERS, 1, head("/grpc.health.v1.Health/Check", ""))
+    open_call = frame(HEADERS, END_HEADERS, 1, literals(call_fields("/grpc.health.v1.Health/Check", "")))
     with connected(serve(keepalive_time_ms=SOON_MS, keepalive_timeout_ms=SOON_MS), GREETING + open_call) as over:
         assert PING in dict(frames(over))
 
