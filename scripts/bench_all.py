@@ -29,6 +29,7 @@ PARTS = {
     "circs": ("scripts.bench_node", "recording: rates, medians, memory, beside what Anvil takes alone"),
     "memory": ("scripts.bench_memory", "memory under ten minutes of load"),
     "page": ("scripts.bench_page", "the page of goods: views, bytes, and in a browser"),
+    "backup": ("scripts.bench_backup", "what callers notice of a backup of a large index"),
     "login": ("scripts.bench_login", "whether the time of a failed login tells that a phone is known"),
     "audit": ("scripts.bench_audit", "how fast the auditor replays a ledger from Anvil"),
     "files": ("scripts.bench_files", "a file of 1 GiB up and down, beside sha256sum"),

@@ -77,6 +77,23 @@ def test_the_sum_is_what_the_rows_say() -> None:
     assert told in TABLE.read_text()
 
 
+def test_the_chapters_sum_up_their_rows() -> None:
+    text = (TABLE.parent / "security.md").read_text()
+    chapters = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if re.match(r"\| V\d", line)
+    ]
+    assert [chapter[0] for chapter in chapters] == re.findall(r"^## (V.+)$", TABLE.read_text(), re.MULTILINE)
+    for title, met, not_met, not_applying, how, tested in chapters:
+        number = title.split()[0].removeprefix("V")
+        hows = [row[2] for row in rows() if row[0].startswith(f"{number}.")]
+        told = (sum(one.startswith(NOT_MET) for one in hows), sum(one.startswith(DOES_NOT_APPLY) for one in hows))
+        assert (int(not_met), int(not_applying)) == told, title
+        assert int(met) == len(hows) - sum(told), title
+        assert how, title
+        path, _, test = tested.strip("`").partition("::")
+        assert tested == "none needed" if met == "0" else test in names_in(ROOT / "tests" / path), title
+
+
 def test_what_the_table_points_to_is_there() -> None:
     for target in set(re.findall(r"\]\(([a-z-]+\.md)\)", TABLE.read_text())):
         assert (TABLE.parent / target).is_file(), target

@@ -192,7 +192,7 @@ def guarded(name: str, failed: Reason, work: Callable[[], T]) -> T:
             retry_seconds=RETRY_SECONDS,
         ) from fault
     except Exception as fault:
-        log.exception("%s failed", name)
+        log.exception("%s failed: request %s", name, current())
         inside = f"{name} failed inside the node; its log says why: request {current()}"
         raise VTraceError(failed, inside, status=Status.INTERNAL) from fault
 

@@ -34,6 +34,7 @@ def backup(file: Path, data_dir: Path, passphrase_file: Path | None) -> None:
     The file holds the index, the embedded chain, files, and master.key if that is in the data directory. It is in the
     age format: without the passphrase nothing can be read, and what was changed or cut is not restored.
     """
+    os.nice(NICENESS)  # first of all: loading the program is work too
     check_used(data_dir)
     config = Config(data_dir=data_dir)
     from node.backup.making import make
@@ -42,7 +43,6 @@ def backup(file: Path, data_dir: Path, passphrase_file: Path | None) -> None:
 
     refuse_half_restored(config)
     passphrase = _passphrase(passphrase_file, is_new=True)
-    os.nice(NICENESS)
     with hold_use(config, alone=False), _progress("backup") as tell:
         made = make(config, file, passphrase, now_micros, tell)
     key = "with its master key" if made.has_master_key else "WITHOUT its master key, which is kept elsewhere"

@@ -18,7 +18,7 @@ from node.errors import IndexUnavailable, Status, VTraceError
 from node.flow.events import Events
 from node.flow.rates import TooOften
 from node.page.protocol import CERTIFICATE
-from node.request_id import id_in
+from node.request_id import HEADER, id_in, working_for
 
 PATH = "/epcis/events"
 THREADS = 2
@@ -55,6 +55,13 @@ class EventsEndpoint:
 
     async def answer(self, request: Request) -> Response:
         """One HTTP request."""
+        request_id = id_in(request.headers.items())
+        with working_for(request_id):
+            answer = await self._answer(request, request_id)
+        answer.headers[HEADER] = request_id
+        return answer
+
+    async def _answer(self, request: Request, request_id: str) -> Response:
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=HEADERS | {"Allow": ALLOW})
         given = request.scope["query_string"]
@@ -69,7 +76,7 @@ class EventsEndpoint:
         except (QueryFault, ValueError) as fault:
             return _problem(400, "QueryParameterException", str(fault))
         try:
-            return await to_thread.run_sync(self._answered, request, query, pairs, limiter=self._threads)
+            return await to_thread.run_sync(self._answered, request, request_id, query, pairs, limiter=self._threads)
         except TooOften as fault:
             return _problem(429, "QueryTooLargeException", fault.message, fault.retry_seconds)
         except VTraceError as fault:
@@ -79,7 +86,7 @@ class EventsEndpoint:
             log.warning("a query can't be answered now: %s", fault)
             return _problem(503, "ImplementationException", "the index can't be read now: try again in a moment")
 
-    def _answered(self, request: Request, query: Query, pairs: list[tuple[str, str]]) -> Response:
+    def _answered(self, request: Request, request_id: str, query: Query, pairs: list[tuple[str, str]]) -> Response:
         def counted(caller: User) -> tuple[Answer, int]:
             document, following = self._events.answer(query, caller)
             return (document, following), len(document["epcisBody"]["queryResults"]["resultsBody"]["eventList"])
@@ -89,8 +96,7 @@ class EventsEndpoint:
         else:
             certificate = request.scope.get("state", {}).get(CERTIFICATE)
             peer = request.client.host if request.client else ""
-            headers = request.headers.items()
-            document, following = self._read(peer, headers, certificate, id_in(headers), counted)
+            document, following = self._read(peer, request.headers.items(), certificate, request_id, counted)
         told = dict(HEADERS)
         if following is not None:
             asked = [pair for pair in pairs if pair[0] != "nextPageToken"]

@@ -34,6 +34,8 @@ BACKLOG = 256
 UNREAD_MILLIS_MAX = 60_000
 KEEP_ALIVE_SECONDS = 15
 STOP_SECONDS = 3
+STRICT = ("strict-transport-security", f"max-age={2 * 365 * 86_400}; includeSubDomains")
+"""Said over TLS: a browser that was here once comes by https alone."""
 
 
 class Site:
@@ -104,6 +106,7 @@ class Site:
             log_config=None,
             access_log=False,
             server_header=False,
+            headers=[STRICT] if tls is not None else [],
             # uvicorn would believe any X-Forwarded-For that comes from this machine; node/domain/addresses.py decides.
             proxy_headers=False,
             limit_concurrency=CONNECTIONS_MAX + 1,

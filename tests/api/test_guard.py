@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import threading
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from node.api import server
+from node.api import guard, server
 from node.api.guard import UPLOADS_MAX, WATCHES_MAX, Guard, Watched
 from node.api.server import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX, Server
 from tests.support import people
-from tests.support.node import RunningNode
+from tests.support.node import RunningNode, eventually
 from tests.support.wire_client import SERVICE
 
 CHECK = "/grpc.health.v1.Health/Check"
@@ -130,6 +132,37 @@ def test_calls_that_are_taken_back_at_once_do_not_keep_others_out(serve: Callabl
         for _ in range(1_000):
             attacker.unary_unary(CHECK).future(b"").cancel()
         assert check(honest)
+
+
+def test_a_call_whose_caller_has_gone_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "WORKING_MAX", 1)
+    begun: list[bytes] = []
+    release = threading.Event()
+
+    def work(message: bytes, _: grpc.ServicerContext) -> bytes:
+        begun.append(message)
+        assert release.wait(SECONDS_MAX)
+        return message
+
+    watching = Guard(LONG)
+    served = grpc.server(futures.ThreadPoolExecutor(4), interceptors=(watching,))
+    handlers = {"Do": grpc.unary_unary_rpc_method_handler(work)}
+    served.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("tests.Work", handlers),))
+    port = served.add_insecure_port("127.0.0.1:0")
+    served.start()
+    try:
+        with channel(f"127.0.0.1:{port}") as over:
+            do = over.unary_unary("/tests.Work/Do")
+            first = do.future(b"first", timeout=SECONDS_MAX)
+            eventually(lambda: begun)
+            assert do.future(b"gone", timeout=0.5).exception(SECONDS_MAX).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            release.set()
+            assert first.result(SECONDS_MAX) == b"first"
+            assert do(b"last", timeout=SECONDS_MAX) == b"last"
+    finally:
+        served.stop(None).wait(SECONDS_MAX)
+        watching.close()
+    assert begun == [b"first", b"last"]
 
 
 class Context:

@@ -11,6 +11,8 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from node.api.dispatch import guarded
+from node.errors import Reason, Status, VTraceError
 from node.request_id import HEADER, current, id_in, working_for
 from node.wire.vtrace.v1 import service_pb2 as wire
 from tests.api.test_witness import entries
@@ -44,6 +46,15 @@ def test_work_knows_the_call_that_it_is_for() -> None:
     assert current() == ""
 
 
+def test_an_unexpected_error_says_it_to_the_caller_and_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with working_for(UUID), pytest.raises(VTraceError, match=UUID) as refused:
+        guarded("CreateCirc", Reason.CREATE_CIRC_FAILED, lambda: 1 // 0)
+    assert refused.value.status is Status.INTERNAL
+    (line,) = caplog.records
+    assert UUID in line.getMessage()
+    assert line.exc_info is not None
+
+
 def refused_over_grpc(node: RunningNode, metadata: list[tuple[str, str]]) -> str:
     with grpc.insecure_channel(node.ready["grpc"]) as channel:
         ask = channel.unary_unary(
@@ -72,7 +83,7 @@ def test_a_refusal_and_its_entry_in_the_log_have_one_id(node: RunningNode) -> No
     assert MADE.fullmatch(refused_over_grpc(node, [(HEADER, "mine")]))
 
 
-def test_http_says_it_with_every_answer(node: RunningNode) -> None:
+def test_http_says_it_with_every_answer_of_an_api(node: RunningNode) -> None:
     person = people.register(node.client)
     base = f"http://{node.ready['http']}"
     own = {"authorization": f"Bearer {person.client.token}"}
@@ -87,5 +98,8 @@ def test_http_says_it_with_every_answer(node: RunningNode) -> None:
         assert MADE.fullmatch(nowhere.headers[HEADER])
         captured = http.post("/epcis/capture", json={}, headers={HEADER: "d" * 32})
         assert (captured.status_code, captured.headers[HEADER]) == (403, "d" * 32)
+        for query, status in (("", 403), ("?bad=1", 400)):
+            asked = http.get(f"/epcis/events{query}", headers={HEADER: "e" * 32})
+            assert (asked.status_code, asked.headers[HEADER]) == (status, "e" * 32)
     assert kept(node, "c" * 32)["who"] == person.username
     assert kept(node, "d" * 32)["call"] == "capture"

@@ -47,7 +47,9 @@ def test_grpc_takes_no_one_without_a_certificate_of_the_authority(world: World) 
 
 
 def test_http_speaks_tls_and_takes_readers_without_a_certificate(world: World) -> None:
-    assert httpx.post(f"{world.base}/api/v1/user:get", json={}, verify=world.context()).status_code == 401
+    refused = httpx.post(f"{world.base}/api/v1/user:get", json={}, verify=world.context())
+    assert refused.status_code == 401
+    assert refused.headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{world.base}/t/1")
     with pytest.raises(httpx.TransportError):

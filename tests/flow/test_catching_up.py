@@ -134,7 +134,7 @@ def test_one_that_is_killed_or_stopped_meanwhile_begins_again(
 
     given = config(restored(tmp_path / "b", tmp_path / "r"), net.url)
     with monkeypatch.context() as changed:
-        changed.setattr("node.flow.reindex.command.put_in_place", die)
+        changed.setattr("node.opening.put_in_place", die)
         changed.setattr("node.store.rebuild.Places.clear", lambda _: None)
         with pytest.raises(Killed):
             Node(given, on_fatal=lambda: None)
