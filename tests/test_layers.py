@@ -10,12 +10,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 NODE = ROOT / "node"
 
-BASE = {"errors", "clock", "faults", "request_id", "calling", "measures"}
+BASE = {"errors", "clock", "faults", "later", "request_id", "calling", "measures"}
 ROOMS = {"store", "chain", "files", "models"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
     "faults": set(),
+    "later": set(),
     "calling": set(),
     "measures": set(),
     "request_id": set(),
@@ -92,7 +93,7 @@ ONLY_IN: dict[str, set[str]] = {
 }
 """outside library → the rooms that may see it."""
 
-STANDARD_ONLY = {"domain", "errors", "clock", "faults", "request_id", "calling", "measures", "config", "tls"}
+STANDARD_ONLY = {"domain", "errors", "clock", "faults", "later", "request_id", "calling", "measures", "config", "tls"}
 
 
 def _modules() -> list[Path]:

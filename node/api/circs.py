@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from node.api import convert
 from node.api.call import Call
 from node.api.fields import MESSAGE_BYTES_MAX
-from node.api.signed import signed_once
+from node.api.signed import is_plain, signed_once
 from node.domain import limits
 from node.domain.access import CIRCS, hold_role
 from node.domain.model import CircType
 from node.domain.records import User
 from node.errors import Reason
+from node.flow.plain import Recorded
 from node.flow.query import HistoryPage, Query
 from node.flow.record import Recorder, check_parties, circ_type_of
 from node.flow.sovereign import OwnSignature
 from node.flow.wallets import Wallets
+from node.later import Later
 from node.wire.circ.v1 import circ_pb2 as circ
 from node.wire.vtrace.v1 import service_pb2 as wire
 
@@ -31,23 +35,25 @@ class Circs:
 
     failed = Reason.CREATE_CIRC_FAILED
     duplicate = Reason.CIRC_ALREADY_EXIST
+    quick = frozenset({"CreateCirc"})
 
     def __init__(self, recorder: Recorder, query: Query, wallets: Wallets) -> None:
         self._recorder = recorder
         self._query = query
         self._wallets = wallets
 
-    def CreateCirc(self, caller: User, request: wire.CreateCircRequest, call: Call) -> wire.CreateCircResponse:
+    def CreateCirc(
+        self, caller: User, request: wire.CreateCircRequest, call: Call
+    ) -> wire.CreateCircResponse | Later[wire.CreateCircResponse]:
         """Record one circ of one goods."""
         asked = asked_create(caller, request)
 
-        def create(own: OwnSignature | None) -> wire.CreateCircResponse:
-            (recorded,) = self._recorder.create(caller, *asked, own, private=request.private)
-            return wire.CreateCircResponse(
-                circ_id=convert.number(recorded.circ_id), trans_id=convert.text(recorded.trans_id)
-            )
+        def begin(own: OwnSignature | None) -> Later[wire.CreateCircResponse]:
+            return self._recorder.begin(caller, *asked, own, private=request.private).made(_created)
 
-        return signed_once(call, self._wallets, create)
+        return (
+            begin(None) if is_plain(call.metadata) else signed_once(call, self._wallets, lambda own: begin(own).wait())
+        )
 
     def BatchCirc(self, caller: User, request: wire.BatchCircRequest, call: Call) -> wire.BatchCircResponse:
         """Record one circ of many goods, all or none."""
@@ -70,6 +76,11 @@ class Circs:
     def ContractName(self, _: wire.ContractNameRequest) -> wire.ContractNameResponse:
         """The contract's own name, for anybody."""
         return wire.ContractNameResponse(contract_name=convert.text(self._query.contract_name()))
+
+
+def _created(recorded: Sequence[Recorded]) -> wire.CreateCircResponse:
+    (only,) = recorded
+    return wire.CreateCircResponse(circ_id=convert.number(only.circ_id), trans_id=convert.text(only.trans_id))
 
 
 def _length(record: circ.CircRecord) -> int:

@@ -24,6 +24,7 @@ from node.errors import IndexUnavailable, Reason, SignerUnavailable, Status, VTr
 from node.faults import point
 from node.flow.once import Once
 from node.flow.rates import Rates, TooOften
+from node.later import Later, Steps, waited_for
 from node.request_id import current, working_for
 
 RETRY_SECONDS = 5
@@ -113,6 +114,7 @@ class Rpc:
         wanted = inspect.signature(self._work).parameters
         self.makes_something = "call" in wanted
         self._wants_origin = "origin" in wanted
+        self.is_quick = self.name in getattr(servicer, "quick", ())
         self.wants_address = "address" in wanted
 
     def answer(self, asked: Asked) -> Any:
@@ -120,18 +122,27 @@ class Rpc:
 
         VTraceError is all that it raises.
         """
-        with self._door.calls.of(self.name, self._counted, asked.request_id, asked.metadata):
-            return self._witnessed(asked)
+        return waited_for(self.steps(asked))
 
-    def _witnessed(self, asked: Asked) -> Any:
+    def steps(self, asked: Asked) -> Steps[Any]:
+        """``answer`` in steps: goes on when what it yields is over. Each blocks as long as it must, if not for that."""
+        with self._door.calls.of(self.name, self._counted, asked.request_id, asked.metadata):
+            return (yield from self._witnessed(asked))
+
+    def _witnessed(self, asked: Asked) -> Steps[Any]:
         seen = self._door.enter(asked.peer, asked.metadata, self.access, asked.request_id)
         try:
             answered = guarded(self.name, self._failed, lambda: self._answer(asked, seen))
+            if isinstance(answered, Later):
+                yield answered
+                answered = guarded(self.name, self._failed, answered.got)
         except TooOften:
             raise  # not for the audit log, which anybody could fill with these
         except VTraceError as fault:
             self._witness.refused(self.name, seen, fault)
             raise
+        if self.makes_something:
+            point("committed")
         self._witness.answered(self.name, seen, answered)
         return answered
 
@@ -159,10 +170,7 @@ class Rpc:
             arguments.append(Call(*keyed, *made, origin=origin, metadata=asked.metadata))
         elif self._wants_origin:
             arguments.append(origin)
-        answered = self._work(*arguments)
-        if self.makes_something:
-            point("committed")
-        return answered
+        return self._work(*arguments)
 
     def _read(self, asked: Asked) -> Any:
         given = asked.read()

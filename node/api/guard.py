@@ -18,6 +18,7 @@ import grpc
 from grpc_status import rpc_status
 
 from node.api.others import NON_BLOCKING
+from node.api.quick import QUICK, Quick
 from node.api.status import to_status
 from node.errors import Reason, Status, VTraceError
 from node.measures import SECONDS, Histogram
@@ -47,18 +48,26 @@ class Watched:
     @contextmanager
     def __call__(self, context: grpc.ServicerContext) -> Iterator[None]:
         """Watch one call for the length of a block."""
-        key, oldest = id(context), None
+        self.begin(context)
+        try:
+            yield
+        finally:
+            self.end(context)
+
+    def begin(self, context: grpc.ServicerContext) -> None:
+        """Watch one call from now on."""
+        oldest = None
         with self._lock:
-            self._calls[key] = (time.monotonic() + self._seconds, context)
+            self._calls[id(context)] = (time.monotonic() + self._seconds, context)
             if self._most is not None and len(self._calls) > self._most:
                 _, (_, oldest) = self._calls.popitem(last=False)
         if oldest is not None:
             oldest.cancel()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._calls.pop(key, None)
+
+    def end(self, context: grpc.ServicerContext) -> None:
+        """Watch it no more."""
+        with self._lock:
+            self._calls.pop(id(context), None)
 
     def end_late(self) -> None:
         """End the calls whose time is over."""
@@ -75,6 +84,7 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
 
     def __init__(self, message_seconds: float = MESSAGE_SECONDS_MAX) -> None:
         self._waiting = Watched(message_seconds, WAITING_MAX)
+        self._silent = Watched(message_seconds)
         self._calls = Watched(CALL_SECONDS_MAX)
         self._streams = Watched(STREAM_SECONDS_MAX)
         self._working = threading.BoundedSemaphore(WORKING_MAX)
@@ -122,6 +132,9 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
                     context.abort(grpc.StatusCode.CANCELLED, "")
                 return work(message, context)
 
+        begin = getattr(work, QUICK, None)
+        if begin is not None:
+            setattr(answer, QUICK, Quick(begin, self._silent, self._calls))
         return answer
 
     def _upload(self, work: Callable[..., Any]) -> Callable[..., Any]:
@@ -170,7 +183,7 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
 
     def _reap(self) -> None:
         while not self._ended.wait(LOOK_SECONDS):
-            for watched in (self._waiting, self._calls, self._streams):
+            for watched in (self._waiting, self._silent, self._calls, self._streams):
                 watched.end_late()
 
 

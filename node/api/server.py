@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -15,10 +17,12 @@ from node.api.dispatch import Asked, Rpc
 from node.api.guard import THREADS, Guard
 from node.api.others import Strict, keep_metadata_out_of_logs
 from node.api.push import Pusher
+from node.api.quick import QUICK, QuickThreads, Tell
 from node.api.services import SERVICES
-from node.api.status import to_status
-from node.api.threads import Threads
+from node.api.signed import is_plain
+from node.api.status import refuse, to_status
 from node.errors import SetupError, VTraceError, invalid
+from node.later import go_through
 from node.request_id import id_in
 from node.tls import TlsFiles
 
@@ -29,6 +33,8 @@ MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 METADATA_BYTES_MAX = 16 * 1024
 HANDSHAKE_MS_MAX = 10_000
 IDLE_MS_MAX = 600_000
+
+log = logging.getLogger(__name__)
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -57,7 +63,7 @@ class Server:
         self._certified = tls is not None and tls.client_ca is not None
         self._guard = Guard()
         self.waits = self._guard.waits
-        self._threads = Threads(THREADS, "rpc")
+        self._threads = QuickThreads(THREADS, "rpc")
         self._server = grpc.server(
             self._threads,
             interceptors=(self._guard, Strict()),
@@ -116,9 +122,9 @@ class Server:
                 wanted = f"a message {rpc.method.input_type.name}"
                 raise invalid("request", f"{len(message)} bytes", wanted) from None
 
-        def answer(request: Any, context: grpc.ServicerContext) -> tuple[Any, str]:
+        def asked(request: Any, context: grpc.ServicerContext) -> Asked:
             metadata = tuple(context.invocation_metadata())
-            asked = Asked(
+            return Asked(
                 read=lambda: map(parsed, request) if streams else parsed(request),
                 metadata=metadata,
                 is_there=context.is_active,
@@ -126,15 +132,26 @@ class Server:
                 certificate=_certificate(context) if self._certified else None,
                 request_id=id_in(metadata),
             )
+
+        def answer(request: Any, context: grpc.ServicerContext) -> tuple[Any, str]:
+            call = asked(request, context)
             try:
-                return rpc.answer(asked), asked.request_id
+                return rpc.answer(call), call.request_id
             except VTraceError as fault:
                 refusal = fault
-            context.abort_with_status(rpc_status.to_status(to_status(refusal, asked.request_id)))
+            context.abort_with_status(rpc_status.to_status(to_status(refusal, call.request_id)))
             raise AssertionError("abort returned")
 
         def handle(request: Any, context: grpc.ServicerContext) -> Any:
             return answer(request, context)[0]
+
+        def begin(request: bytes, context: grpc.ServicerContext, tell: Tell) -> bool:
+            call = asked(request, context)
+            if not is_plain(call.metadata):
+                return False
+            said = partial(_said, context, call.request_id)
+            go_through(rpc.steps(call), lambda answered, fault: tell(said(answered, fault)))
+            return True
 
         def stream(request: Any, context: grpc.ServicerContext, send: Callable[[Any], None]) -> None:
             self._pusher.begin(rpc, *answer(request, context), context, send)
@@ -144,8 +161,23 @@ class Server:
         if rpc.method.server_streaming:
             stream.experimental_non_blocking = True  # type: ignore[attr-defined] # gRPC looks for it
             return grpc.unary_stream_rpc_method_handler(stream, *ends)
+        if rpc.is_quick:
+            setattr(handle, QUICK, begin)
         make = grpc.stream_unary_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
         return make(handle, *ends)
+
+
+def _said(context: grpc.ServicerContext, request_id: str, answered: Any, fault: BaseException | None) -> bytes | None:
+    """An answer's bytes, or None once the context has the refusal."""
+    if fault is None:
+        said: bytes = answered.SerializeToString()
+        return said
+    if isinstance(fault, VTraceError):
+        refuse(context, fault, request_id)
+    else:
+        log.error("a call ended without an answer", exc_info=fault)
+        context.set_code(grpc.StatusCode.INTERNAL)
+    return None
 
 
 def _credentials(tls: TlsFiles) -> grpc.ServerCredentials:

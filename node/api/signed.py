@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from node.api.call import Call
+from node.api.call import KEY, Call
 from node.domain.form import SALT_BYTES
 from node.domain.limits import SIGNATURE_BYTES_MAX
 from node.errors import invalid
@@ -20,6 +20,12 @@ SIGNATURE, SALT, VERSION = "vtrace-signature-bin", "vtrace-salt-bin", "vtrace-ve
 VERSION_DIGITS_MAX = 18
 SIGNED = frozenset({"CreateCirc", "BatchCirc", "BatchCreateGoods"})
 """The rpcs that record a circ, which a caller with a key of its own signs."""
+_BESIDE = frozenset({KEY, SIGNATURE, SALT, VERSION})
+
+
+def is_plain(metadata: Iterable[tuple[str, Any]]) -> bool:
+    """Whether a call has neither an idempotency key nor a signature: it waits for nothing but the index."""
+    return _BESIDE.isdisjoint([name for name, _ in metadata])
 
 
 def signature_in(metadata: Iterable[tuple[str, Any]]) -> OwnSignature | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
 
 from node.errors import VTraceError
 
@@ -31,3 +33,11 @@ def to_status(fault: VTraceError, request_id: str = "") -> status_pb2.Status:
         wrapped.Pack(detail)
         packed.append(wrapped)
     return status_pb2.Status(code=code_pb2.Code.Value(fault.status.value), message=fault.message, details=packed)
+
+
+def refuse(context: grpc.ServicerContext, fault: VTraceError, request_id: str) -> None:
+    """Have a call end with a refusal; whoever ends it does so without an answer."""
+    status = rpc_status.to_status(to_status(fault, request_id))
+    context.set_code(status.code)
+    context.set_details(status.details)
+    context.set_trailing_metadata(status.trailing_metadata)

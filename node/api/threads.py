@@ -58,9 +58,17 @@ class Threads(Executor):
 
     def submit(self, fn: Callable[..., object], /, *args: Any, **kwargs: Any) -> Any:
         """Do a call on one of the threads; answers its Ending. Calls beyond their number wait."""
-        ending = Ending(self._lock)
-        self._jobs.put((fn, args, kwargs, ending))
+        ending = self.ending()
+        self.put(ending, fn, *args, **kwargs)
         return ending
+
+    def ending(self) -> Ending:
+        """That of a call which is yet to be put."""
+        return Ending(self._lock)
+
+    def put(self, ending: Ending, fn: Callable[..., object], /, *args: Any, **kwargs: Any) -> None:
+        """``submit`` a call that has its Ending."""
+        self._jobs.put((fn, args, kwargs, ending))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let the threads end once they have done what waits, and with each what it has open; waits for that."""

@@ -16,6 +16,7 @@ LEVELS_MAX = 100
 
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _NO_BRACKET = re.compile(r"[^\[\]{}]+")
+_NO_MARK = bytes(sorted(set(range(256)) - set(b'"[]{}')))
 _STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
@@ -39,5 +40,9 @@ def deeper_than(text: str, levels: int) -> bool:
     """Whether a text opens more than ``levels`` of objects and arrays at once, outside of strings."""
     if text.count("[") + text.count("{") <= levels:
         return False
+    if "\\" not in text:
+        # Each quote begins or ends a string, so two that meet change nothing for the brackets behind them.
+        marks = text.encode("utf-8", "surrogatepass").translate(None, _NO_MARK)
+        text = marks.replace(b'""', b"").decode()
     brackets = _NO_BRACKET.sub("", _STRING.sub("", text))
     return any(depth > levels for depth in accumulate(map(_STEP.__getitem__, brackets)))

@@ -21,6 +21,7 @@ from node.flow.ledger import Ledger
 from node.flow.plain import Plain, Recorded
 from node.flow.plan import Order, Planned, check_goods, planned, receiver_of
 from node.flow.sovereign import OwnSignature, check_who_signs, signature_of
+from node.later import Later
 from node.store import circs, people
 from node.store.circs import NewCirc
 from node.store.db import Store
@@ -57,8 +58,24 @@ class Recorder:
         signature is refused. A ``private`` form is never published, and forgotten when the caller's data is erased.
         Raises Unsure where the signature has to be looked at outside.
         """
+        return self.begin(caller, circ_type, goods_ids, to, form, own, private=private).wait()
+
+    def begin(
+        self,
+        caller: User,
+        circ_type: CircType,
+        goods_ids: Sequence[int],
+        to: str,
+        form: bytes,
+        own: OwnSignature | None = None,
+        *,
+        private: bool = False,
+    ) -> Later[list[Recorded]]:
+        """``create``, for who does not wait for it on a thread."""
         order = Order(caller, circ_type, goods_ids, to, form, own, private=private)
-        recorded = self._store.together(lambda: self._enrol(order), of_all=self._plain.record, given=order)
+        return self._store.begin(lambda: self._enrol(order), of_all=self._plain.record, given=order).made(self._told)
+
+    def _told(self, recorded: list[Recorded]) -> list[Recorded]:
         self._submitted()
         calling.has_recorded(each.trans_id for each in recorded)
         return recorded

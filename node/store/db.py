@@ -15,6 +15,7 @@ from playhouse.migrations import Runner
 
 from node import calling
 from node.errors import IndexUnavailable, SetupError
+from node.later import Later
 from node.measures import SECONDS, Histogram
 from node.store import tables
 from node.store.backend import Closing, Where, opened
@@ -76,30 +77,40 @@ class Store:
         calling.has_committed(began, time.time_ns())
 
     def together(self, work: Callable[[], T], of_all: OfAll | None = None, given: Any = None) -> T:
-        """Do ``work`` as inside ``write()``, in one transaction with the work of other threads that wait as well.
+        """Do ``work`` as inside ``write()``, in one transaction with the work of others that wait as well.
 
         Durable when this returns, or when the outer transaction ends if there is one. What ``work`` raises takes
-        back its own writes alone. It may run on another of these threads, so it must not look at thread-locals.
-        ``of_all`` may do it instead, for all threads that gave the same one, from what each has ``given``.
+        back its own writes alone. It runs on another thread, so it must not look at thread-locals. ``of_all`` may do
+        it instead, for all that gave the same one, from what each has ``given``.
         """
-        if self._database.in_transaction():
-            with self.write():
-                return work()
-        began = time.time_ns()
-        result = self._group.do(work, of_all, given)
-        ended = time.time_ns()
-        self.commits.observe((ended - began) / 1e9)
-        calling.has_committed(began, ended)
-        return result
+        return self.begin(work, of_all, given).wait()
 
-    def _write_all(self, shares: Sequence[Share]) -> None:
+    def begin(self, work: Callable[[], T], of_all: OfAll | None = None, given: Any = None) -> Later[T]:
+        """``together``, for who does not wait: durable once it is over, unless there is an outer transaction."""
+        if self._database.in_transaction():
+            done: Later[T] = Later()
+            with self.write():
+                done.result = work()
+            done.end()
+            return done
+        began = time.time_ns()
+
+        def committed(result: T) -> T:
+            ended = time.time_ns()
+            self.commits.observe((ended - began) / 1e9)
+            calling.has_committed(began, ended)
+            return result
+
+        return self._group.begin(work, of_all, given).made(committed)
+
+    def _write_all(self, shares: Sequence[Share[Any]]) -> None:
         with calling.instead(None), _available(), self._database.writing():
             for share in self._left(shares):
                 with _savepoint() as faults, calling.instead(share.calling):
                     share.result = share.work()
                 share.fault = next(iter(faults), None)
 
-    def _left(self, shares: Sequence[Share]) -> list[Share]:
+    def _left(self, shares: Sequence[Share[Any]]) -> list[Share[Any]]:
         """Do what can be done of several shares at once; answers those that are to be done alone."""
         left = [share for share in shares if share.of_all is None]
         for of_all in dict.fromkeys(share.of_all for share in shares if share.of_all is not None):
@@ -137,7 +148,8 @@ class Store:
         self.hold(self._database.alone())
 
     def close(self) -> None:
-        """Close the index, for all threads."""
+        """Close the index, for all threads, once what waits to be written is."""
+        self._group.stop()
         self._database.close_all()
         tables.database.initialize(None)
         for lock in self._held:

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from node.domain.bounded_json import TooDeep, deeper_than, loads
 
 _VALUE = st.recursive(
-    st.none() | st.integers() | st.text(alphabet='[]{}"\\a\u202e', max_size=8),
+    st.none()
+    | st.integers()
+    | st.text(alphabet='[]{}"\\a\u202e', max_size=8)
+    | st.text(alphabet="[]{}a\u202e", max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet='[{"\\', max_size=3), inner, max_size=3)
     ),

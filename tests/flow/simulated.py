@@ -31,7 +31,7 @@ from node.flow.record import Recorded, Recorder
 from node.flow.submit import Sender
 from node.flow.worker import TryLater
 from node.store import circs, people, products
-from node.store import db as index
+from node.store import sqlite as index
 from node.store import tables as t
 from node.store.db import Store
 from node.store.seal import KEY_BYTES, Seal
