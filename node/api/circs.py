@@ -11,7 +11,7 @@ from node.api.signed import is_plain, signed_once
 from node.domain import limits
 from node.domain.access import CIRCS, hold_role
 from node.domain.model import CircType
-from node.domain.records import User
+from node.domain.records import CircRecord, User
 from node.errors import Reason
 from node.flow.plain import Recorded
 from node.flow.query import HistoryPage, Query
@@ -19,13 +19,10 @@ from node.flow.record import Recorder, check_parties, circ_type_of
 from node.flow.sovereign import OwnSignature
 from node.flow.wallets import Wallets
 from node.later import Later
-from node.wire.circ.v1 import circ_pb2 as circ
 from node.wire.vtrace.v1 import service_pb2 as wire
 
 ROOM_BYTES = MESSAGE_BYTES_MAX - 64 * 1024
 """For the circs of an answer; the rest is for the goods, whose class may have a description of 16 KiB."""
-_FRAME_BYTES = 5
-"""Around a message in a field of another."""
 
 Asked = tuple[CircType, list[int], str, bytes]
 
@@ -70,8 +67,10 @@ class Circs:
     def GetCirc(self, request: wire.GetCircRequest) -> wire.GetCircResponse:
         """One goods and its circs, oldest first, for anybody."""
         page = HistoryPage(request.page_size, request.page_token, ROOM_BYTES)
-        goods, circs, following = self._query.history(request.goods_id, page, convert.circ_record, _length)
-        return wire.GetCircResponse(goods_info=convert.one_goods(goods), circ_records=circs, next_page_token=following)
+        answer = wire.GetCircResponse()
+        goods, answer.next_page_token = self._query.history(request.goods_id, page, _Shown(answer))
+        answer.goods_info.CopyFrom(convert.one_goods(goods))
+        return answer
 
     def ContractName(self, _: wire.ContractNameRequest) -> wire.ContractNameResponse:
         """The contract's own name, for anybody."""
@@ -83,8 +82,20 @@ def _created(recorded: Sequence[Recorded]) -> wire.CreateCircResponse:
     return wire.CreateCircResponse(circ_id=convert.number(only.circ_id), trans_id=convert.text(only.trans_id))
 
 
-def _length(record: circ.CircRecord) -> int:
-    return int(record.ByteSize()) + _FRAME_BYTES
+class _Shown:
+    """The circs of an answer of GetCirc."""
+
+    def __init__(self, answer: wire.GetCircResponse) -> None:
+        self._answer = answer
+
+    def add(self, circ: CircRecord) -> None:
+        convert.put_circ(self._answer.circ_records.add(), circ)
+
+    def length(self) -> int:
+        return int(self._answer.ByteSize())
+
+    def drop(self) -> None:
+        del self._answer.circ_records[-1]
 
 
 def asked_create(caller: User, request: wire.CreateCircRequest) -> Asked:

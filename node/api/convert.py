@@ -8,13 +8,14 @@ from google.protobuf.wrappers_pb2 import BytesValue, Int32Value, Int64Value, Str
 from node.domain import records
 from node.domain.changes import STATUS_AFTER, Change, Cursor
 from node.domain.files import named_in
-from node.domain.model import CircStatus
+from node.domain.model import CircStatus, CircType
 from node.errors import invalid
 from node.wire.circ.v1 import circ_pb2 as circ
 from node.wire.goods.v1 import goods_pb2 as goods
 from node.wire.iam.v1 import iam_pb2 as iam
 from node.wire.vtrace.v1 import watch_pb2 as watch
 
+CIRC_TYPES = {each: circ.CircType.Value(each.name.lower()) for each in CircType}
 PHONE_SHOWN = (3, 4)
 RESIDENT_ID_SHOWN = (2, 2)
 
@@ -126,19 +127,18 @@ def one_goods(value: records.Goods) -> goods.Goods:
     )
 
 
-def circ_record(value: records.CircRecord) -> circ.CircRecord:
-    """One circ of one goods."""
-    message = circ.CircRecord(
-        id=number(value.id),
-        object_id=number(value.goods_id),
-        circ_type=value.circ_type.name.lower(),
-        Operator=text(value.operator),
-        to=text(value.to),
-        trans_id=text(value.trans_id),
-        status=text(value.status.value),
-        salt=value.salt,
-        recorded_at=timestamp(value.recorded_at),
-    )
+def put_circ(message: circ.CircRecord, value: records.CircRecord) -> None:
+    """Put one circ of one goods into an empty message: what stands in its place already needs no copy."""
+    message.id.value = value.id
+    message.object_id.value = value.goods_id
+    message.circ_type = CIRC_TYPES[value.circ_type]
+    message.Operator.value = value.operator
+    message.to.value = value.to
+    message.trans_id.value = value.trans_id
+    message.status.value = value.status.value
+    message.salt = value.salt
+    at = message.recorded_at
+    at.seconds, at.nanos = value.recorded_at // 1_000_000, value.recorded_at % 1_000_000 * 1_000
     getattr(message, "from").value = value.operator
     if value.form:
         message.from_value.value = value.form.decode()
@@ -147,10 +147,12 @@ def circ_record(value: records.CircRecord) -> circ.CircRecord:
         message.tx_hash.value = value.tx_hash
     if value.times is not None and value.status is not CircStatus.FAILED:
         message.times.value = value.times
-    message.reason = value.reason
-    message.private = value.private
-    message.erased = value.erased
-    return message
+    if value.reason:
+        message.reason = value.reason
+    if value.private:
+        message.private = True
+    if value.erased:
+        message.erased = True
 
 
 def change(value: Change, epoch: str) -> watch.CircChange:

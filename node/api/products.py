@@ -58,7 +58,10 @@ class ProductsServicer:
 
         def create(own: OwnSignature | None) -> wire.BatchCreateGoodsResponse:
             ids = self._products.create_goods(caller, request.serial_id, request.sum, own)
-            return wire.BatchCreateGoodsResponse(ids=[convert.number(id_) for id_ in ids], successes=len(ids))
+            answer = wire.BatchCreateGoodsResponse(successes=len(ids))
+            for id_ in ids:
+                answer.ids.add().value = id_
+            return answer
 
         return signed_once(call, self._wallets, create)
 

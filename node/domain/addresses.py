@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 UNKNOWN = ""
 """The address of a caller that has none, such as one at a Unix socket."""
 ENTRIES_READ_MAX = 64
+_LENGTH_MAX = 256
 NETWORK_BITS_IPV6 = 64
 """What one customer of a network provider has at the least: addresses within it cost nothing."""
 
@@ -39,6 +41,12 @@ def network_of(address: str) -> str:
 
 
 def _address(text: str) -> Address | None:
+    """What ``_parsed`` says; nothing longer can be an address."""
+    return _parsed(text) if len(text) <= _LENGTH_MAX else None
+
+
+@lru_cache(maxsize=1_024)
+def _parsed(text: str) -> Address | None:
     """``1.2.3.4``, ``1.2.3.4:5``, ``2001:db8::1``, ``[2001:db8::1]:5``, also as gRPC names peers; None for others."""
     text = text.removeprefix("ipv4:").removeprefix("ipv6:").replace("%5B", "[").replace("%5D", "]")
     if text.startswith("["):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from node.domain.model import CircStatus, CircType, Rights
 from node.domain.roles import Role
@@ -107,8 +108,7 @@ class Actor:
     sovereign: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CircRecord:
+class CircRecord(NamedTuple):
     """One circ of one goods, as it is answered. A failed circ has no ``times``, and the ``reason`` why.
 
     ``recorded_at`` is when the node took it, before any block held it. A ``private`` form is never published; once it

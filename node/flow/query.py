@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol
 
 from node.chain import contract
 from node.chain.rpc import CallReverted, Chain
@@ -20,7 +20,18 @@ from node.store import changes, circs, files, products, trace
 from node.store.db import Store
 
 FILES_SHOWN_MAX = 200
-T = TypeVar("T")
+CIRC_BYTES_MAX = 1_024
+"""More bytes than a circ takes beside its form, the files that it names, and the reason."""
+
+
+class Shown(Protocol):
+    """Circs as they are answered: what has been added, how many bytes that is, and the last one taken back."""
+
+    def add(self, circ: CircRecord) -> None: ...
+
+    def length(self) -> int: ...
+
+    def drop(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,30 +87,32 @@ class Query:
             raise not_found(Reason.GOODS_NOT_FOUND, "goods_id", goods_id)
         return found
 
-    def history(
-        self, goods_id: int, page: HistoryPage, show: Callable[[CircRecord], T], length: Callable[[T], int]
-    ) -> tuple[Goods, list[T], str]:
-        """One goods, its circs of a page, oldest first, and the next page's token, as they stood at one moment.
+    def history(self, goods_id: int, page: HistoryPage, shown: Shown) -> tuple[Goods, str]:
+        """One goods and the next page's token; its circs of a page go to ``shown``, oldest first, as they stood at one
+        moment.
 
-        ``show`` makes of a circ what is answered, and ``length`` tells its bytes: a page has ``page.room`` at most.
-        A history without bounds is answered whole, or refused where it does not fit.
+        A page has ``page.room`` bytes at most. A history without bounds is shown whole, or refused where it does not
+        fit.
         """
         with self._store.read():
             goods = self.goods(goods_id)
             listing = Listing(f"circs {changes.epoch()}", goods_id) if page.is_bounded else None
             after = listing.after(page.token) if listing is not None else 0
-            shown: list[T] = []
             left = page.room
-            for circ in circs.history(goods_id, after):
-                one = show(circ)
-                left -= length(one)
-                if left < 0 or (listing is not None and len(shown) == page.rows):
+            for rows, circ in enumerate(circs.history(goods_id, after)):
+                if listing is not None and rows == page.rows:
+                    return goods, listing.token(after)
+                shown.add(circ)
+                left -= 2 * len(circ.form) + len(circ.reason.encode()) + CIRC_BYTES_MAX
+                if left < 0:  # perhaps
+                    left = page.room - shown.length()
+                if left < 0:
                     if listing is None:
                         raise _too_long()
-                    return goods, shown, listing.token(after)
-                shown.append(one)
+                    shown.drop()
+                    return goods, listing.token(after)
                 after = circ.id
-            return goods, shown, ""
+            return goods, ""
 
     def trace(self, goods_id: int) -> Trace:
         """All that a page of one goods shows, as it stood at one moment."""

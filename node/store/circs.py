@@ -22,6 +22,8 @@ _HISTORY = (
     'JOIN actor AS to_actor ON to_actor.id = to_id JOIN "user" AS to_user ON to_user.id = to_actor.user_id '
     "JOIN outbox ON outbox.id = outbox_id WHERE goods_id = ? AND circ_id > ? ORDER BY circ_id LIMIT ?"
 )
+_TYPES = {int(each): each for each in CircType}
+_STATUSES = {each.value: each for each in CircStatus}
 _GOODS_PER_STATE = 16
 """Where fewer goods than that are in the same state, each row is told its own."""
 _HISTORY_ROWS = 64
@@ -179,23 +181,12 @@ def history(goods_id: int, after: int = 0) -> Iterator[CircRecord]:
 
 def _record(goods_id: int, row: tuple[Any, ...]) -> CircRecord:
     circ_id, circ_type, operator, to, form, salt, trans_id, mined_hash, times, status, at, reason, private, erased = row
+    kept = b"" if erased else bytes(salt)
+    kind, state, hidden = _TYPES[circ_type], _STATUSES[status], bool(private)
     return CircRecord(
-        id=circ_id,
-        goods_id=goods_id,
-        circ_type=CircType(circ_type),
-        operator=operator,
-        to=to,
-        form=bytes(form),
-        salt=b"" if erased else bytes(salt),
-        trans_id=trans_id,
-        tx_hash=mined_hash,
-        times=times,
-        status=CircStatus(status),
-        recorded_at=at,
-        reason=reason or "",
-        private=bool(private),
-        erased=bool(erased),
-    )
+        circ_id, goods_id, kind, operator, to, bytes(form), kept,
+        trans_id, mined_hash, times, state, at, reason or "", hidden, bool(erased),
+    )  # fmt: skip
 
 
 def succeed(outbox_ids: Sequence[int]) -> None:

@@ -17,6 +17,12 @@ _CODE_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _CODE_WEIGHTS = (1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28)
 
 
+def from_number(first: int) -> None:
+    """Number users from ``first`` on, in a data directory that another process has filled."""
+    global _numbers
+    _numbers = itertools.count(first)
+
+
 def phone(number: int) -> str:
     return f"138{number:08d}"
 
