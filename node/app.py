@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from node import config as configuration
@@ -34,45 +34,46 @@ from node.chain.embedded import EmbeddedChain
 from node.chain.rpc import Chain
 from node.chain.web3signer import Web3Signer
 from node.chain.websocket import WebSocketRpc
+from node.claim import claim_directory
 from node.clock import Clock, now_micros
 from node.config import EMBEDDED, SQLITE, Config
 from node.domain.epcis.ids import base_of
 from node.errors import IndexUnavailable, SetupError
-from node.flow import anchor, journal, readiness
+from node.files.keeper import FileKeeper
+from node.flow import follow, journal, readiness
 from node.flow.accounts import Accounts
 from node.flow.actors import Actors
-from node.flow.anchor import Anchorer
-from node.flow.bump import Bumper
 from node.flow.capture import Captures
-from node.flow.confirm import Confirmer
 from node.flow.deliver import Deliveries
+from node.flow.duties import EMBEDDED_PACE, NETWORK_PACE, ChainDuties, tell
 from node.flow.events import Events
 from node.flow.feed import Feed
 from node.flow.files import Files
+from node.flow.follow import Follower, Who
 from node.flow.goods import Products
 from node.flow.journal import Journal
 from node.flow.labels import Labelling
 from node.flow.lanes import Lanes, open_lanes, open_remote_lanes
+from node.flow.leading import Leading
 from node.flow.ledger import IndexBehind, Ledger, open_ledger
-from node.flow.nudge import Nudger
 from node.flow.once import Once
 from node.flow.people import People
 from node.flow.post import Poster
-from node.flow.publish import Publisher
 from node.flow.query import Query
 from node.flow.rates import Rates
 from node.flow.recognise import Recognition
 from node.flow.record import Recorder
 from node.flow.scans import Scans
-from node.flow.state import TROUBLE
-from node.flow.submit import Sender
+from node.flow.state import LEAD, TROUBLE
+from node.flow.tallies import SharedTables
 from node.flow.token_keys import TokenKeys
+from node.flow.wakes import HEAD, SENDER, WEBHOOKS, Pipe
 from node.flow.wallets import Wallets
 from node.flow.watch import Watches
 from node.flow.webhooks import Webhooks
-from node.flow.worker import GATHER_SECONDS, Worker
+from node.flow.worker import Worker
 from node.models.catalogue import SHIPPED, Catalogue
-from node.opening import chain_of, claim_directory, key_in, open_files, open_store, when_reachable
+from node.opening import Stopped, chain_of, key_in, open_files, open_store, when_reachable
 from node.operation import Faces, Operating
 from node.page.codes import CodeEndpoint
 from node.page.counting import Visitors
@@ -88,23 +89,17 @@ from node.page.trace import TraceEndpoint
 from node.store import people as users
 from node.store import progress, subject
 from node.store.db import has_index
+from node.store.lead import Fenced, Index
 from node.store.seal import Seal
 from node.tls import TlsFiles
 from node.unlocking import warn_of_modes
 
-IDLE_SECONDS_EMBEDDED = 1.0
-IDLE_SECONDS_OTHER = 0.5
-IDLE_SECONDS_NUDGER = 1.0
-GATHER_SECONDS_SENDER = 0.05
-GATHER_SECONDS_CONFIRMER = 0.1
-"""Of a chain that is asked over the network, where each question costs more than what comes along with it. Whoever
-waits for one circ alone does not notice: a worker rests after a step, not before it."""
-IDLE_SECONDS_PUBLISHER = 1.0
 IDLE_SECONDS_SCANS = 5.0
 IDLE_SECONDS_FEED = 0.2
 IDLE_SECONDS_TRACES = 0.25
-PUBLISHER, SCANS = "publisher", "scans"
-FEED = "feed"
+SCANS, FEED = "scans", "feed"
+OPENING = "opening"
+OPENING_LOOK_SECONDS = 0.05
 GRACE_SECONDS = 10
 
 log = logging.getLogger(__name__)
@@ -120,11 +115,21 @@ class Ready:
     contract: str
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node's process among several of one machine: its number from 1, and the pipe and tables of all of them."""
+
+    number: int
+    pipe: Pipe
+    tables: SharedTables
+
+
 class Node:
     """A whole node: opened when built, answering after ``start``, gone after ``stop``.
 
     ``on_fatal`` is told when it can't go on; ``fault`` then says why. ``stopping`` ends the wait for a chain
-    that is not there yet, with Stopped.
+    that is not there yet, with Stopped. As a ``member`` it is one of several on a data directory which another process
+    holds for them, and shares its addresses with them.
     """
 
     def __init__(
@@ -133,8 +138,10 @@ class Node:
         on_fatal: Callable[[], None],
         clock: Clock = now_micros,
         stopping: threading.Event | None = None,
+        member: Member | None = None,
     ) -> None:
         configuration.check(config)
+        self._member = member
         self._tls = _tls(config)
         self._config = config
         self._clock = clock
@@ -144,17 +151,23 @@ class Node:
         try:
             self._open(config, clock, stopping)
         except IndexBehind as behind:
+            if member is not None:
+                raise  # who holds the directory sees to it
             catch_up(config, behind, stopping)
             self._open(config, clock, stopping)
 
     def _open(self, config: Config, clock: Clock, stopping: threading.Event) -> None:
-        with ExitStack() as opened:
-            opened.enter_context(claim_directory(config))
+        member = self._member
+        with ExitStack() as opened, ExitStack() as alone:
+            if member is None:
+                opened.enter_context(claim_directory(config))
             if config.db != SQLITE:
                 when_reachable("--db", "the database", lambda: has_index(config.db), stopping)
-            self._store, seal = open_store(config)
+            self._store, seal = open_store(config, shared=member is not None)
             opened.callback(self._store.close)
-            warn_of_modes(config)
+            alone.enter_context(self._opening(stopping))
+            if member is None or member.number == 1:
+                warn_of_modes(config)
             self._catalogue = Catalogue([SHIPPED, *([config.models] if config.models else [])])
             opened.callback(self._catalogue.close)
             lanes = self._open_lanes(seal, opened, stopping)
@@ -167,23 +180,36 @@ class Node:
                 return open_ledger(self._store, chain, lanes, clock, backlog_max=backlog_max, fee_max=fee_max)
 
             self._ledger = when_reachable("--chain", "the chain", find, stopping)
-            self._make_workers(chain)
-            if isinstance(self._rpc, WebSocketRpc):
-                self._rpc.on_head = self._confirmer.wake
             keeper = open_files(config)
             opened.callback(keeper.close)
             files = Files(self._store, keeper, clock, config.upload_bytes_max)
             files.recover()
-            if config.publish_forms:
-                publisher = Publisher(self._store, keeper)
-                self._workers += (
-                    self._worker(PUBLISHER, publisher.step, IDLE_SECONDS_PUBLISHER, on_fatal=_publishing_ended),
-                )
+            who = Who.this(member.number if member else 1)
+            self.leading = self._lead(chain, keeper, who)
+            if isinstance(self._rpc, WebSocketRpc):
+                self._rpc.on_head = lambda: self.leading.wake_here(HEAD)
+            self._follower = Follower(self._store, self._ledger, who, lambda: self.leading.leads)
+            self._workers: tuple[Worker, ...] = ()
+            self._is_one_of_several = member is not None or config.db != SQLITE
+            if self._is_one_of_several:
+                self._workers += (self._worker("follower", self._follower.step, follow.IDLE_SECONDS),)
             self._scans = Scans(self._store, seal, clock)
             self._workers += (self._worker(SCANS, self._scans.step, IDLE_SECONDS_SCANS, on_fatal=_counting_ended),)
             watching = self._watching(seal, clock)
             self._server, self._site = self._faces(chain, seal, clock, files, watching)
             self._opened = opened.pop_all()
+
+    @contextmanager
+    def _opening(self, stopping: threading.Event) -> Iterator[None]:
+        """Be the only process that opens the node, so that what a first start makes is made once."""
+        opening = self._store.lead(OPENING)
+        while not opening.take():
+            if stopping.wait(OPENING_LOOK_SECONDS):
+                raise Stopped
+        try:
+            yield
+        finally:
+            opening.give_up()
 
     def _open_lanes(self, seal: Seal, opened: ExitStack, stopping: threading.Event) -> Lanes:
         config = self._config
@@ -195,47 +221,32 @@ class Node:
             seal, when_reachable("--signer", "the signing service", service.keys, stopping), config.lanes
         )
 
-    def _make_workers(self, chain: Chain) -> None:
-        is_embedded = self._config.chain == EMBEDDED
-        idle = IDLE_SECONDS_EMBEDDED if is_embedded else IDLE_SECONDS_OTHER
-        bumper = Bumper(self._store, self._ledger, self._config.fee_max_wei)
-        sender = Sender(self._store, chain, self._ledger, bumper)
-        sender.resume()
+    def _lead(self, chain: Chain, keeper: FileKeeper, who: Who) -> Leading:
+        """What begins as soon as this process leads."""
 
-        def send() -> bool:
-            before = sender.sent
-            again = sender.step()
-            if sender.sent != before:
-                self._confirmer.wake()
-            return again
+        def begin() -> ChainDuties:
+            fenced = Fenced(self._store, LEAD, self._clock(), str(who))
+            return ChainDuties(
+                fenced,
+                chain,
+                self._ledger,
+                self._clock,
+                EMBEDDED_PACE if self._config.chain == EMBEDDED else NETWORK_PACE,
+                self._delivering,
+                confirmations=self._config.depth,
+                bump_seconds=self._config.bump_after,
+                fee_max=self._config.fee_max_wei,
+                keeper=keeper if self._config.publish_forms else None,
+                on_fatal=self._fail,
+            )
 
-        confirmer = Confirmer(
-            self._store,
-            chain,
-            self._ledger,
-            confirmations=self._config.depth,
-            resend=lambda: self._sender.wake(),
+        return Leading(
+            self._store.lead(LEAD),
+            begin,
+            pipe=None if self._member is None else self._member.pipe,
+            on_fatal=self._fail,
+            at_end=self._store.close_thread,
         )
-        nudger = Nudger(
-            self._store,
-            chain,
-            self._ledger,
-            bumper,
-            bump_seconds=self._config.bump_after,
-            fee_max=self._config.fee_max_wei,
-            resend=lambda: self._sender.wake(),
-        )
-        rests = (GATHER_SECONDS,) * 2 if is_embedded else (GATHER_SECONDS_SENDER, GATHER_SECONDS_CONFIRMER)
-        self._sender = self._worker("sender", send, idle, gather_seconds=rests[0])
-        self._confirmer = self._worker("confirmer", confirmer.step, idle, gather_seconds=rests[1])
-        self._workers: tuple[Worker, ...] = (
-            self._sender,
-            self._confirmer,
-            self._worker("nudger", nudger.step, IDLE_SECONDS_NUDGER),
-        )
-        with self._store.write():  # what kept an earlier run from going on
-            names = (*(worker.name for worker in self._workers), PUBLISHER, FEED, SCANS)
-            progress.note(self._clock(), **{f"{TROUBLE}{name}": "" for name in names})
 
     def _worker(
         self,
@@ -243,31 +254,32 @@ class Node:
         step: Callable[[], bool],
         idle_seconds: float,
         on_fatal: Callable[[BaseException], None] | None = None,
-        gather_seconds: float = GATHER_SECONDS,
     ) -> Worker:
-        def tell(trouble: str) -> None:
-            with self._store.write():
-                progress.note(self._clock(), **{f"{TROUBLE}{name}": trouble})
-                if trouble:
-                    progress.note(self._clock(), last_error=f"{name}: {trouble}")
-
+        """A part of the node that each of its processes has."""
+        where = self._of_member(name)
         return Worker(
             name,
             step,
             idle_seconds=idle_seconds,
             on_fatal=on_fatal or self._fail,
             at_end=self._store.close_thread,
-            tell=tell,
-            gather_seconds=gather_seconds,
+            tell=lambda trouble: tell(self._store, self._clock, where, trouble),
         )
+
+    def _of_member(self, name: str) -> str:
+        return name if self._member is None else f"{name} of worker {self._member.number}"
 
     def _watching(self, seal: Seal, clock: Clock) -> Watching:
         is_local = self._config.webhooks_local
         feed = Feed(self._store, clock)
         self._watches = Watches(self._store, feed)
-        self._deliveries = Deliveries(self._store, seal, clock, feed, Poster(is_local=is_local), webhook_body)
+
+        def delivering(index: Index) -> Deliveries:
+            return Deliveries(index, seal, clock, feed, Poster(is_local=is_local), webhook_body)
+
+        self._delivering = delivering
         self._workers += (self._worker(FEED, feed.step, IDLE_SECONDS_FEED, on_fatal=self._feed_ended),)
-        webhooks = Webhooks(self._store, seal, clock, feed, self._deliveries.changed, is_local=is_local)
+        webhooks = Webhooks(self._store, seal, clock, feed, lambda: self.leading.wake(WEBHOOKS), is_local=is_local)
         return Watching(self._watches, webhooks)
 
     def _feed_ended(self, fault: BaseException) -> None:
@@ -276,9 +288,19 @@ class Node:
         self._watches.stop()
 
     def _faces(self, chain: Chain, seal: Seal, clock: Clock, files: Files, watching: Watching) -> tuple[Server, Site]:
-        submitted = self._sender.wake
+        def submitted() -> None:
+            self.leading.wake(SENDER)
+
         actors = Actors(self._ledger, seal)
-        self.people = people = People(self._store, seal, clock, role_changed=actors.keep_in_step, submitted=submitted)
+        by_user, by_address, logins = (None,) * 3 if self._member is None else self._member.tables
+        self.people = people = People(
+            self._store,
+            seal,
+            clock,
+            role_changed=actors.keep_in_step,
+            submitted=submitted,
+            failed_from=logins,
+        )
         with self._store.write():
             for user_id in subject.actors_with_rights_of_the_deleted():
                 actors.keep_in_step(users.known(user_id))
@@ -316,21 +338,19 @@ class Node:
         codes = CodeEndpoint(query, labelling, notices)
         links = DigitalLinkEndpoint(query, labelling, notices)
         proxies = self._config.trusted_proxies
-        rates = Rates(clock, self._config.rate_factor)
+        rates = Rates(clock, self._config.rate_factor, by_user, by_address)
         once = Once(self._store, seal, clock, submitted)
         calls = Calls()
         door = Door(Callers(tokens, users.user_called), rates, proxies, calls)
         self._journal = Journal(self._store, seal, clock)
         witness = Witness(self._journal, tokens)
-        self._workers += (
-            self._worker("journal", self._journal.step, journal.IDLE_SECONDS),
-            self._worker("anchor", Anchorer(self._store, self._ledger, clock, submitted).step, anchor.IDLE_SECONDS),
-        )
+        self._workers += (self._worker("journal", self._journal.step, journal.IDLE_SECONDS),)
         self.rpcs = rpcs = all_rpcs(servicers, door, once, witness)
         captures = Captures(self._store, recorder, once, clock, submitted)
         self._capture_api = CaptureApi(captures, door, base, witness)
         epcis = EventsEndpoint(events, Reader("events", door, witness).read, self._public_url)
-        server = Server(self._config.grpc, rpcs, self._tls)
+        is_shared = self._member is not None
+        server = Server(self._config.grpc, rpcs, self._tls, is_shared=is_shared)
         self._http_api = HttpApi(rpcs, openapi.document(rpcs))
         try:
             self._operating = Operating(
@@ -338,6 +358,8 @@ class Node:
                 calls=calls,
                 watches=self._watches,
                 models_run=self._catalogue.has_ready,
+                worker=str(self._member.number) if self._member else "1",
+                several=is_shared,
             )
             self._workers += (self._worker("watchman", self._operating.watchman.step, readiness.IDLE_SECONDS),)
             if self._operating.traces is not None:
@@ -346,7 +368,7 @@ class Node:
                 )
             operation = self._operating.operation
             faces = (codes, links, self._http_api, epcis, self._capture_api, rates, operation, proxies, self._tls)
-            return server, Site(self._config.http, endpoint, files, trace, *faces)
+            return server, Site(self._config.http, endpoint, files, trace, *faces, is_shared=is_shared)
         except SetupError:
             server.stop(0)
             raise
@@ -360,6 +382,10 @@ class Node:
     def start(self) -> Ready:
         """Start anchoring and answering."""
         self._catalogue.start()
+        with self._store.write():  # what kept an earlier run from going on
+            names = [self._of_member(worker.name) for worker in self._workers]
+            progress.note(self._clock(), **{f"{TROUBLE}{name}": "" for name in names})
+        self.leading.start()
         for worker in self._workers:
             worker.start()
         self._operating.start(Faces(self._server, self._site, self._http_api))
@@ -380,6 +406,7 @@ class Node:
         self._site.stop()
         self._http_api.stop(GRACE_SECONDS)
         self._capture_api.stop(GRACE_SECONDS)
+        self.leading.stop()
         for worker in self._workers:
             if not worker.stop(GRACE_SECONDS):
                 log.warning("a worker did not end in time; what it had to do is done at the next start")
@@ -391,7 +418,11 @@ class Node:
             self._scans.flush()
         except IndexUnavailable as fault:
             log.warning("the scans of the last seconds are lost: %s", fault)
-        self._deliveries.stop(GRACE_SECONDS)
+        if self._is_one_of_several:
+            try:
+                self._follower.end()
+            except IndexUnavailable as fault:
+                log.warning("vtrace status shows this worker for a while: %s", fault)
         self._operating.stop()
         self._opened.close()
 
@@ -405,11 +436,6 @@ def _tls(config: Config) -> TlsFiles | None:
     if config.tls_cert is None or config.tls_key is None:
         return None
     return TlsFiles(config.tls_cert, config.tls_key, config.tls_client_ca)
-
-
-def _publishing_ended(fault: BaseException) -> None:
-    """Recording must not end with it."""
-    log.critical("no more forms are published until the next start: %s", fault, exc_info=fault)
 
 
 def _tracing_ended(fault: BaseException) -> None:

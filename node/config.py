@@ -18,6 +18,7 @@ CONFIRMATIONS_OTHER = 12
 CONFIRMATIONS_MAX = 10_000
 PORT_MAX = 65_535
 SIGNERS_MAX = 64
+WORKERS_MAX = 64
 BUMP_AFTER_SECONDS = 90.0
 BACKLOG_MAX = 100_000
 UPLOAD_BYTES_MAX = 1024**3
@@ -72,6 +73,7 @@ class Config:
     trusted_proxies: int = 0
     scan_place_header: str | None = None
     webhooks_local: bool = False
+    workers: int = 1
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
@@ -153,6 +155,13 @@ def check(config: Config) -> None:
         raise SetupError(f"--signers {config.lanes}: want 1 to {SIGNERS_MAX}, and no fewer than there are --signer-key")
     if config.chain == EMBEDDED and config.lanes != 1:
         raise SetupError(f"--signers {config.lanes}: the embedded chain mines one after the other anyway; want 1")
+    if not 1 <= config.workers <= WORKERS_MAX:
+        raise SetupError(f"--workers {config.workers}: want 1 to {WORKERS_MAX}")
+    if config.chain == EMBEDDED and config.workers != 1:
+        raise SetupError(
+            f"--workers {config.workers}: the embedded chain lives inside one process; want 1, or name a network "
+            "(--chain http://…)"
+        )
     if config.signer is not None and not is_base_url(config.signer):
         raise SetupError(
             f"--signer {config.signer}: want the http(s) URL of a Web3Signer such as http://127.0.0.1:9000"

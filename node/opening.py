@@ -16,6 +16,7 @@ from node.chain import signer
 from node.chain.embedded import EmbeddedChain, LedgerError
 from node.chain.transport import ChainUnavailable, HttpRpc, JsonRpc
 from node.chain.websocket import WebSocketRpc
+from node.claim import claim_directory, lock_file
 from node.clock import now_micros
 from node.config import EMBEDDED, SQLITE, UNFINISHED_RESTORE, Config
 from node.errors import IndexUnavailable, SetupError, SignerUnavailable
@@ -36,25 +37,23 @@ if TYPE_CHECKING:
     from node.store.rebuild.elsewhere import Elsewhere
 
 CHAIN_WAIT_SECONDS = 60
-CLAIM_TRIES = 5
-CLAIM_PAUSE_SECONDS = 0.05
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
-def open_store(config: Config, *, alone: bool = False) -> tuple[Store, Seal]:
+def open_store(config: Config, *, alone: bool = False, shared: bool = False) -> tuple[Store, Seal]:
     """The index and the master key of a data directory, made at first need by one process at a time.
 
     ``alone`` for what others must not write beside: they wait until it is done. SetupError if others are open already.
     """
     refuse_half_restored(config)
-    with _lock_file(config, "setup.lock") as lock:
+    with lock_file(config, "setup.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         use = hold_use(config, alone=alone)
         try:
-            store = Store(config.index)
+            store = Store(config.index, shared=shared)
         except IndexUnavailable as fault:
             use.close()
             raise SetupError(f"--db: {fault}") from fault
@@ -79,7 +78,7 @@ def refuse_half_restored(config: Config) -> None:
 
 def hold_use(config: Config, *, alone: bool) -> IO[str]:
     """A lock that all who have the data directory open share, or that one of them has alone."""
-    use = _lock_file(config, "use.lock")
+    use = lock_file(config, "use.lock")
     try:
         fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
     except OSError:
@@ -148,7 +147,7 @@ def reindexing(
     with ExitStack() as opened:
         opened.enter_context(claim_directory(config))
         # Other commands wait here, instead of changing an index that is about to be replaced.
-        fcntl.flock(opened.enter_context(_lock_file(config, "setup.lock")), fcntl.LOCK_EX)
+        fcntl.flock(opened.enter_context(lock_file(config, "setup.lock")), fcntl.LOCK_EX)
         rpc = chain_of(config, lambda: EmbeddedChain.existing(config.chain_path))
         opened.callback(rpc.close)
         keeper = open_files(config)
@@ -204,41 +203,6 @@ def chain_of(config: Config, embedded: Callable[[], EmbeddedChain]) -> JsonRpc:
 
 class Stopped(Exception):
     """The node was asked to stop before it was ready."""
-
-
-def claim_directory(config: Config) -> IO[str]:
-    """Hold the data directory for this process alone, for as long as it lives."""
-    lock = _lock_file(config, "lock")
-    for left in reversed(range(CLAIM_TRIES)):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except OSError:
-            if not left:
-                lock.close()
-                raise SetupError(
-                    f"--data-dir {config.data_dir}: another node runs on it; stop that one or name another directory"
-                ) from None
-            time.sleep(CLAIM_PAUSE_SECONDS)  # `vtrace status` holds it for a moment to see whether a node does
-    return lock
-
-
-def is_running(config: Config) -> bool:
-    """Whether a node has the data directory."""
-    with _lock_file(config, "lock") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        return False
-
-
-def _lock_file(config: Config, name: str) -> IO[str]:
-    try:
-        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return open(config.data_dir / name, "a")
-    except OSError as fault:
-        raise SetupError(f"--data-dir {config.data_dir}: {fault.strerror}") from fault
 
 
 def key_in(path: Path) -> bytes:

@@ -28,6 +28,7 @@ PAGE, PLOT = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "benchmarks.svg"
 PARTS = {
     "circs": ("scripts.bench_node", "recording: rates, medians, memory, beside what Anvil takes alone"),
     "big": ("scripts.bench_big", "reads, start and new goods with a large index, beside a small one"),
+    "workers": ("scripts.bench_workers", "two processes beside one, on PostgreSQL, and how soon another leads"),
     "memory": ("scripts.bench_memory", "memory under ten minutes of load"),
     "page": ("scripts.bench_page", "the page of goods: views, bytes, and in a browser"),
     "backup": ("scripts.bench_backup", "what callers notice of a backup of a large index"),

@@ -70,6 +70,13 @@ set_up_chromium() {
   say "no chromium: the tests of the page in a browser will be skipped (Debian: apt install chromium)"
 }
 
+# look_for_postgres: the server of the tests of an index in PostgreSQL; without it they are skipped. It is not installed
+# here, since Debian's package also starts a server.
+look_for_postgres() {
+  if command -v postgres >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null; then return; fi
+  say "no PostgreSQL: the tests of an index in it will be skipped (Debian: apt install postgresql)"
+}
+
 # install_npm FOLDER [OPTION…]: the npm packages of a folder's lock file.
 install_npm() {
   local folder=$1 stamp=$1/node_modules/.stamp want

@@ -3,11 +3,15 @@
 Every life of the node is one round: callers record until it is killed, and what they were told is remembered. A call
 without an answer may or may not have been recorded; both are right, as long as it happened once. At the end nothing
 may be lost, doubled or left out, and the auditor must find no difference.
+
+Of a node of several processes (``--workers``) a round kills some of these too, who leads and others, before it kills
+the one that started them, alone or with all.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import re
 import signal
@@ -17,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +47,9 @@ ANSWERS_A_GOODS_SET = 2_000
 """After so many, other goods are used: one goods can have 4,095 circs."""
 TOKEN_SECONDS = 1_800
 LIFE_SECONDS_MIN = 0.2
+WORKERS_KILLED_MAX = 3
+LEADER_CHANCE, ALL_CHANCE = 0.6, 0.3
+TAKEOVER_SECONDS_MAX = 2.0
 FORK_CHANCE, PAUSE_CHANCE, RESTART_CHANCE = 0.5, 0.1, 0.05
 PAUSE_SECONDS_MAX = 5.0
 UNDER_WAY_SECONDS = 0.2
@@ -57,6 +64,8 @@ class Tally:
     """What was done, and what callers were told of it."""
 
     kills: int = 0
+    of_leaders: int = 0
+    of_workers: int = 0
     forks: int = 0
     deepest: int = 0
     pauses: int = 0
@@ -138,13 +147,15 @@ class Anvil:
 class Soak:
     """One run, in ``home``."""
 
-    def __init__(self, home: Path, signers: int, dice: random.Random, told: Console) -> None:
+    def __init__(self, home: Path, signers: int, workers: int, dice: random.Random, told: Console) -> None:
         self.tally = Tally()
         self._dice = dice
         self._told = told
         self._data_dir = home / "data"
         self.anvil = Anvil(home)
         self._options = ["--chain", self.anvil.url, "--confirmations", str(CONFIRMATIONS), "--rate-factor", "0"]
+        self._options += ["--workers", str(workers)]
+        self._workers = workers
         for number in range(signers):
             key, key_file = signer.new_key(), home / f"signer{number}.key"
             fund(self.anvil.rpc, signer.address_of(key))
@@ -173,6 +184,9 @@ class Soak:
         node = self.start()
         load = None
         try:
+            if self._workers > 1:
+                for _ in range(self._dice.randrange(WORKERS_KILLED_MAX + 1)):
+                    self._worker_killed(node, self._dice.uniform(0, seconds))
             token, goods = self._prepared(node)
             load = Load(node.ready["grpc"], token, goods, CALLERS, pause_seconds=CALLER_REST_SECONDS)
             load.start()
@@ -182,7 +196,11 @@ class Soak:
             time.sleep(max(0.0, ends - time.monotonic()))
             ended = node.process.poll()
         finally:
-            node.kill()
+            workers = _workers_of(node.process.pid) if self._dice.random() < ALL_CHANCE else []
+            node.kill_now()
+            for pid in workers:
+                _kill(pid)
+            node.reap()
             if load is not None:
                 load.join()
         if ended is not None:
@@ -190,6 +208,31 @@ class Soak:
         self.tally.kills += 1
         self.tally.take(load)
         self._used += len(load.answered)
+
+    def _worker_killed(self, node: RunningNode, seconds: float) -> None:
+        """Load the node, and kill one of its processes; it is started again meanwhile, or in the next round."""
+        token, goods = self._prepared(node)
+        load = Load(node.ready["grpc"], token, goods, CALLERS, pause_seconds=CALLER_REST_SECONDS)
+        load.start()
+        time.sleep(seconds)
+        workers, leader = _workers_of(node.process.pid), self._leader()
+        is_leader = leader in workers and self._dice.random() < LEADER_CHANCE
+        victim = leader if is_leader else self._dice.choice(workers)
+        _kill(victim)
+        time.sleep(self._dice.uniform(0, TAKEOVER_SECONDS_MAX))
+        load.halt()
+        load.join()
+        self.tally.kills += 1
+        self.tally.of_workers += 1
+        self.tally.of_leaders += victim == leader
+        self.tally.take(load)
+        self._used += len(load.answered)
+
+    def _leader(self) -> int:
+        """The pid of the process that took the lead last."""
+        with closing(sqlite3.connect(f"file:{self._data_dir / 'index.sqlite3'}?mode=ro", uri=True)) as index:
+            ((who,),) = index.execute("SELECT value FROM progress WHERE name = 'lead.chain'").fetchall()
+        return int(str(who).rpartition("pid ")[2])
 
     def _prepared(self, node: RunningNode) -> tuple[str, list[int]]:
         """A token that is good for a while, and goods that can have more circs."""
@@ -235,14 +278,11 @@ class Soak:
     def nonce_gaps(self) -> int:
         """Nonces that the outbox skips, and those that it has and the chain not, or the other way round."""
         gaps = 0
-        index = sqlite3.connect(f"file:{self._data_dir / 'index.sqlite3'}?mode=ro", uri=True)
-        try:
+        with closing(sqlite3.connect(f"file:{self._data_dir / 'index.sqlite3'}?mode=ro", uri=True)) as index:
             rows = index.execute("SELECT signer, MIN(nonce), MAX(nonce), COUNT(DISTINCT nonce) FROM outbox GROUP BY 1")
             for address, first, last, count in rows.fetchall():
                 gaps += last - first + 1 - count
                 gaps += abs(self.anvil.chain.transaction_count(address) - (last + 1))
-        finally:
-            index.close()
         return gaps
 
     def taken_twice(self, address: str) -> int:
@@ -273,12 +313,25 @@ class Soak:
 @contextmanager
 def _silent(node: subprocess.Popen[bytes]) -> Iterator[None]:
     """Anvil aborts now and then if it is asked something in the middle of a reorganisation, so nobody asks."""
-    node.send_signal(signal.SIGSTOP)
+    stopped = [node.pid, *_workers_of(node.pid)]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
     try:
         time.sleep(UNDER_WAY_SECONDS)
         yield
     finally:
-        node.send_signal(signal.SIGCONT)
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _workers_of(pid: int) -> list[int]:
+    """The processes that a node's first one has started and that run now; none if the node is one process."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def main() -> None:
@@ -287,16 +340,17 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="how long at most (%(default)s)")
     parser.add_argument("--kills", type=int, default=30, help="how many kills at most (%(default)s)")
     parser.add_argument("--signers", type=int, default=3, help="lanes of the node (%(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the node (%(default)s)")
     parser.add_argument(
         "--seed", type=int, default=random.SystemRandom().randrange(10**9), help="of all that is random"
     )
     args = parser.parse_args()
-    if args.minutes <= 0 or args.kills < 1 or args.signers < 1:
-        parser.error("want --minutes above 0, --kills and --signers of at least 1")
+    if args.minutes <= 0 or args.kills < 1 or args.signers < 1 or args.workers < 1:
+        parser.error("want --minutes above 0, --kills, --signers and --workers of at least 1")
     told = Console(stderr=True)
     told.log(f"seed {args.seed}")
     with tempfile.TemporaryDirectory(prefix="vtrace-soak-") as home:
-        soak = Soak(Path(home), args.signers, random.Random(args.seed), told)
+        soak = Soak(Path(home), args.signers, args.workers, random.Random(args.seed), told)
         try:
             began = time.monotonic()
             soak.run(args.minutes, args.kills)
@@ -324,7 +378,9 @@ def _reckon(soak: Soak, minutes: float, told: Console) -> int:
     tally = soak.tally
     lost = len(found.lost | (found.unsuccessful & tally.answered.keys()))
     print(
-        f"soak: {minutes:.1f} min, {tally.kills} kills, {tally.forks} forks (deepest {tally.deepest}), "
+        f"soak: {minutes:.1f} min, {tally.kills} kills ({tally.of_leaders} of who leads, "
+        f"{tally.of_workers - tally.of_leaders} of others), "
+        f"{tally.forks} forks (deepest {tally.deepest}), "
         f"{tally.pauses} pauses and {tally.restarts} restarts of the chain, {len(tally.answered)} circs answered, "
         f"{tally.unknown} calls without an answer, {found.circs} circs recorded, {lost} lost, {doubled} doubled, "
         f"{len(found.unsuccessful)} failed, {len(tally.refusals)} refused, {gaps} nonce gaps, {differences} differences"

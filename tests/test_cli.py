@@ -87,6 +87,7 @@ SAMPLES = {
     "upload_max": "1048576",
     "as_json": "1",
     "signers": "2",
+    "workers": "2",
     "bump_after": "2.5",
     "max_fee": "1.5",
     "backlog_max": "9",

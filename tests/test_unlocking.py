@@ -223,7 +223,7 @@ def test_the_new_key_may_be_in_a_file(data_dir: Path, tmp_path: Path) -> None:
 
 
 def test_a_running_node_keeps_its_key(data_dir: Path) -> None:
-    from node.opening import claim_directory
+    from node.claim import claim_directory
 
     with claim_directory(config(data_dir)):
         assert "another node runs on it" in change_master(data_dir).output

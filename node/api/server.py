@@ -47,7 +47,6 @@ _OPTIONS = (
     ("grpc.max_connection_idle_ms", IDLE_MS_MAX),
     ("grpc.keepalive_time_ms", 120_000),
     ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.so_reuseport", 0),
     # The window of a stream is this and no more, else gRPC lets it grow and large messages pile up in memory.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 1024 * 1024),
@@ -56,9 +55,14 @@ _OPTIONS = (
 
 
 class Server:
-    """Serves the rpcs, the standard health service and reflection on one address; in the clear without ``tls``."""
+    """Serves the rpcs, the standard health service and reflection on one address, which other processes may share.
 
-    def __init__(self, address: str, rpcs: Sequence[Rpc], tls: TlsFiles | None = None) -> None:
+    In the clear without ``tls``.
+    """
+
+    def __init__(
+        self, address: str, rpcs: Sequence[Rpc], tls: TlsFiles | None = None, *, is_shared: bool = False
+    ) -> None:
         keep_metadata_out_of_logs()
         self._certified = tls is not None and tls.client_ca is not None
         self._guard = Guard()
@@ -67,7 +71,7 @@ class Server:
         self._server = grpc.server(
             self._threads,
             interceptors=(self._guard, Strict()),
-            options=_OPTIONS,
+            options=(*_OPTIONS, ("grpc.so_reuseport", int(is_shared))),
             maximum_concurrent_rpcs=OPEN_CALLS_MAX,
         )
         self._pusher = Pusher()

@@ -32,6 +32,7 @@ SYNC_BYTES = 4 * PIECE_BYTES
 SPARE_BYTES = 64 * PIECE_BYTES
 """What must stay free on the data directory's disk beside the copy of a database."""
 PARTS = "parts"
+PLACE_LETTERS = 2
 
 Tell = Callable[[int, int], None]
 """Hears the bytes that are done, and how many there are in all, as far as is known."""
@@ -125,7 +126,7 @@ class _Making:
             with open(path, "rb", buffering=0) as file:
                 archive.addfile(_member(name, os.fstat(file.fileno()).st_size), _Paced(file, self._advance))
         except FileNotFoundError:
-            if path.parent.name != PARTS:
+            if not path.parent.name.startswith(PARTS):
                 raise
             # It has moved to its place, where it is seen later.
 
@@ -180,15 +181,15 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 
 def _arriving(home: Path) -> Iterator[Path]:
     """Files that the index may know of already, and that stand beside their place for a moment more."""
-    if (home / PARTS).is_dir():
-        yield from (path for path in sorted((home / PARTS).iterdir()) if path.suffix in ("", ".chunks"))
+    for folder in sorted(home.glob(f"{PARTS}*")):
+        yield from (path for path in sorted(folder.iterdir()) if path.suffix in ("", ".chunks"))
 
 
 def _placed(home: Path) -> Iterator[Path]:
     """The files, folder by folder."""
     if home.is_dir():
         for folder in sorted(home.iterdir()):
-            if folder.is_dir() and folder.name != PARTS:
+            if folder.is_dir() and len(folder.name) == PLACE_LETTERS:
                 yield from sorted(folder.iterdir())
 
 

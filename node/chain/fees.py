@@ -21,6 +21,17 @@ class Fees:
         """Whether they are for a network that takes legacy transactions only."""
         return self.max_priority_fee_per_gas is None
 
+    @property
+    def text(self) -> str:
+        """Both as ``parsed`` reads them."""
+        tip = self.max_priority_fee_per_gas
+        return str(self.max_fee_per_gas) if tip is None else f"{self.max_fee_per_gas} {tip}"
+
+    @staticmethod
+    def parsed(text: str) -> Fees:
+        """What ``text`` says."""
+        return Fees(*map(int, text.split(" ")))
+
     def at_most(self, highest: int | None) -> Fees:
         """The same, but no more than ``highest`` for a unit of gas."""
         if highest is None or self.max_fee_per_gas <= highest:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from typing import Any
 
 import click
@@ -21,14 +19,13 @@ from node.cli.forms import forms
 from node.cli.keys import keys
 from node.cli.labels import labels
 from node.cli.log import log
+from node.cli.log_format import set_up_logging
 from node.cli.proof import proof
 from node.cli.reindex import reindex
 from node.cli.serve import serve
 from node.cli.status import status
 from node.cli.user import user
 from node.errors import SetupError, VTraceError
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class Failing(click.Group):
@@ -53,7 +50,7 @@ def main() -> None:
     """
     # Whatever the command writes is for its user alone: phones, names and keys stand in it.
     os.umask(0o077)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
+    set_up_logging()
 
 
 for _command in (

@@ -60,7 +60,7 @@ def restore(file: Path, data_dir: Path, passphrase_file: Path | None) -> None:
     recorded after the backup is read from the chain when the node starts.
     """
     from node.backup.restoring import restore as unpack
-    from node.opening import claim_directory
+    from node.claim import claim_directory
 
     if not file.is_file():
         raise SetupError(f"{file}: there is no such file")

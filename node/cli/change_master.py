@@ -26,7 +26,8 @@ def change_master(data_dir: Path, db: str, master_key: KeySource | None, new_key
     A process that dies in between leaves a data directory that the next start understands: either key, whole.
     """
     check_used(data_dir, db)
-    from node.opening import claim_directory, copies_of, open_store
+    from node.claim import claim_directory
+    from node.opening import copies_of, open_store
     from node.unlocking import change
 
     config = Config(data_dir=data_dir, db=db, master_key=master_key)

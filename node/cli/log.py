@@ -77,7 +77,7 @@ def log_verify(data_dir: Path, db: str, master_key: KeySource | None, rpc: str |
 def _chain(config: Config, rpc: str | None, opened: ExitStack) -> Chain:
     from node.chain.embedded import EmbeddedChain, LedgerError
     from node.chain.rpc import Chain, HttpRpc, JsonRpc
-    from node.opening import claim_directory
+    from node.claim import claim_directory
 
     endpoint: JsonRpc
     if rpc is not None:

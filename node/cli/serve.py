@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import resource
-import signal
-import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from node.cli.options import DATA_DIR, DB, MASTER_KEY, Gwei, Size, option
+from node.cli.running import run, stop_at_signals
+from node.cli.supervise import Serving, Supervisor
 from node.config import BACKLOG_MAX, BUMP_AFTER_SECONDS, EMBEDDED, Config, KeySource
-from node.errors import SetupError
 from node.telemetry.logs import FORMATS, speak
 
-WAKE_SECONDS = 1.0
+if TYPE_CHECKING:
+    from node.app import Ready
+
 OPEN_FILES = 8_192
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -133,6 +134,13 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     help="Multiplies how often a user or an address may call; 0: no limits.",
 )
 @option(
+    "--workers",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Processes that answer side by side on the same addresses; one of them is elected to send and confirm.",
+)
+@option(
     "--metrics",
     help="HOST:PORT of its own for /metrics, in the clear, for the operator's network alone. Default: /metrics is on "
     "--http, for callers on this machine.",
@@ -177,6 +185,7 @@ def serve(
     tls_client_ca: Path | None,
     insecure: bool,
     rate_factor: float,
+    workers: int,
     metrics: str | None,
     log_format: str,
     traces: str | None,
@@ -185,9 +194,6 @@ def serve(
 
     When it is ready, it prints one line of JSON to stdout; logs go to stderr.
     """
-    from node.app import Node
-    from node.opening import Stopped
-
     config = Config(
         data_dir=data_dir,
         db=db,
@@ -216,39 +222,29 @@ def serve(
         tls_client_ca=tls_client_ca,
         insecure=insecure,
         rate_factor=rate_factor,
+        workers=workers,
         metrics=metrics,
         log_format=log_format,
         traces=traces,
     )
     speak(log_format)
     _allow_open_files()
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    try:
-        node = Node(config, on_fatal=stopping.set, stopping=stopping)
-    except Stopped:
-        return
-    try:
-        ready = node.start()
-        # What is there now stays: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
-        line = {
-            "event": "ready",
-            "grpc": ready.grpc,
-            "http": ready.http,
-            "chain_id": ready.chain_id,
-            "contract": ready.contract,
-        }
-        click.echo(json.dumps(line))
-        # A signal between Python's last look and the wait itself would not end a wait without an end.
-        while not stopping.wait(WAKE_SECONDS):
-            pass
-    finally:
-        node.stop()
-    if node.fault is not None:
-        raise SetupError(f"the node stopped: {node.fault}")
+    stopping = stop_at_signals()
+    if config.workers > 1:
+        Supervisor(config, stopping, _print_ready).run()
+    else:
+        run(config, stopping, _print_ready)
+
+
+def _print_ready(ready: Ready | Serving) -> None:
+    line = {
+        "event": "ready",
+        "grpc": ready.grpc,
+        "http": ready.http,
+        "chain_id": ready.chain_id,
+        "contract": ready.contract,
+    }
+    click.echo(json.dumps(line))
 
 
 def _allow_open_files() -> None:

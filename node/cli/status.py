@@ -30,9 +30,10 @@ def status(data_dir: Path, db: str, master_key: KeySource | None, as_json: bool)
     Reads the data directory alone, on the node's own machine, beside the running node or without it.
     """
     check_used(data_dir, db)
+    from node.claim import is_running
     from node.clock import now_micros
     from node.flow.state import state_of
-    from node.opening import is_running, open_store
+    from node.opening import open_store
 
     config = Config(data_dir=data_dir, db=db, master_key=master_key)
     with closing(open_store(config)[0]) as store:
@@ -59,7 +60,11 @@ def _lines(state: State, running: bool) -> list[str]:
             "" if state.oldest_pending_seconds is None else f", the oldest for {state.oldest_pending_seconds:.0f} s"
         )
         waits = f"{state.backlog} transactions in no block, {state.unfinished} not final{oldest}"
-    lines = [f"node: {'running' if running else 'not running'}", f"backlog: {waits}"]
+    lines = [f"node: {'running' if running else 'not running'}"]
+    for worker in state.workers if running else ():
+        leads = ", leads" if state.leader == f"worker {worker.name}, pid {worker.pid}" else ""
+        lines.append(f"worker {worker.name}: pid {worker.pid}, seen {worker.seconds:.0f} s ago{leads}")
+    lines.append(f"backlog: {waits}")
     if state.head is None:
         lines.append("chain: not looked at yet")
     else:

@@ -52,9 +52,10 @@ def user_erase(data_dir: Path, db: str, master_key: KeySource | None, username: 
     check_used(data_dir, db)
     if not yes:
         click.confirm(f"This can't be taken back. Erase {username}?", abort=True)
+    from node.claim import claim_directory
     from node.clock import now_micros
     from node.flow.subject import erase
-    from node.opening import claim_directory, copies_of, open_store
+    from node.opening import copies_of, open_store
 
     config = Config(data_dir=data_dir, db=db, master_key=master_key)
     with claim_directory(config):

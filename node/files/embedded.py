@@ -49,11 +49,12 @@ class EmbeddedFiles:
 
     def recover(self, is_recorded: Callable[[str], bool]) -> None:
         """What stands in the folder of parts was under way when the node ended."""
-        for path in sorted(self._parts.folder.iterdir(), reverse=True):
-            if path.suffix != ".part" and is_recorded(path.name.removesuffix(".chunks")):
-                self._settle(path)
-            else:
-                path.unlink()
+        with self._parts.left_behind() as paths:
+            for path in paths:
+                if path.suffix != ".part" and is_recorded(path.name.removesuffix(".chunks")):
+                    self._settle(path)
+                else:
+                    path.unlink()
 
     def read(self, cid: str, start: int, end: int) -> Iterator[bytes]:
         """Chunk by chunk, each checked."""
@@ -76,7 +77,8 @@ class EmbeddedFiles:
             raise ContentDamaged(f"{cid}: {fault.strerror}") from fault
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Another process may have the folder of parts."""
+        self._parts.close()
 
     def _place(self, cid: str, suffix: str = "") -> Path:
         return self._home / cid[-3:-1] / f"{cid}{suffix}"
@@ -94,7 +96,7 @@ class EmbeddedFiles:
                     file.flush()
                     os.fsync(file.fileno())
             os.replace(part.path, data)
-            sync_folder(self._parts.folder)
+            sync_folder(data.parent)
         except BaseException:
             for path in (part.path, *named):
                 path.unlink(missing_ok=True)
@@ -109,7 +111,7 @@ class EmbeddedFiles:
             sync_folder(self._home)
         os.replace(path, place)
         sync_folder(place.parent)
-        sync_folder(self._parts.folder)
+        sync_folder(path.parent)
 
     def _digests(self, cid: str, size: int) -> list[bytes]:
         """The digests of a file's chunks, held against its CID."""

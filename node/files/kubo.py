@@ -6,11 +6,12 @@ breaks never reaches the daemon. Reading walks the blocks from the root and chec
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import ipaddress
 import logging
 import os
-import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,7 +45,8 @@ class KuboFiles:
         self._url = url
         self._address = multiaddress(url)
         self._parts = Parts(home)
-        self._locks = [threading.Lock() for _ in range(LOCKS)]
+        self._locks = home / "locks"
+        self._locks.mkdir(mode=0o700, exist_ok=True)
 
     def stage(self, parts: Iterable[bytes]) -> Part:
         """Take in a stream, in the data directory."""
@@ -53,7 +55,7 @@ class KuboFiles:
     def keep(self, part: Part, record: Callable[[], None]) -> None:
         """Hand the content to the daemon, compare CIDs, pin, record; a note tells of a pin until it is recorded."""
         try:
-            with self._locks[hash(part.cid) % LOCKS]:
+            with self._alone(part.cid):
                 self._keep(part, record)
         finally:
             part.path.unlink(missing_ok=True)
@@ -64,11 +66,13 @@ class KuboFiles:
 
     def recover(self, is_recorded: Callable[[str], bool]) -> None:
         """Take back the pins of what was under way when the node ended."""
-        for path in self._parts.folder.iterdir():
-            if path.suffix != NOTE or is_recorded(path.stem):
-                path.unlink()
-            else:
-                self._take_back(path)
+        with self._parts.left_behind() as paths:
+            for path in paths:
+                with self._alone(path.stem):
+                    if path.suffix != NOTE or is_recorded(path.stem):
+                        path.unlink()
+                    else:
+                        self._take_back(path)
 
     def read(self, cid: str, start: int, end: int) -> Iterator[bytes]:
         """Block by block, each checked."""
@@ -91,7 +95,15 @@ class KuboFiles:
                 waiting.extend(reversed(below))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Another process may have the folder of parts."""
+        self._parts.close()
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """No other thread, of whatever process, pins a content or takes its pin back meanwhile."""
+        with open(self._locks / str(zlib.crc32(name.encode()) % LOCKS), "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     @contextmanager
     def _asking(self) -> Iterator[ipfshttpclient.Client]:

@@ -15,7 +15,7 @@ from node.domain.log_entry import anchor_data
 from node.domain.records import TxKind
 from node.flow.ledger import Ledger
 from node.store import log
-from node.store.db import Store
+from node.store.lead import Index
 from node.store.log import Anchor
 
 IDLE_SECONDS = 60.0
@@ -27,7 +27,7 @@ FORGET_ROWS = 1_000
 class Anchorer:
     """``step`` is a worker's; ``submitted`` is told after each anchor."""
 
-    def __init__(self, store: Store, ledger: Ledger, clock: Clock, submitted: Callable[[], None]) -> None:
+    def __init__(self, store: Index, ledger: Ledger, clock: Clock, submitted: Callable[[], None]) -> None:
         self._store = store
         self._ledger = ledger
         self._clock = clock

@@ -9,7 +9,7 @@ from node.chain import signer
 from node.domain.records import OutboxTx
 from node.flow.ledger import Ledger
 from node.store import outbox
-from node.store.db import Store
+from node.store.lead import Index
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 class Bumper:
     """Raises the fees of transactions up to ``fee_max`` wei for a unit of gas (None: no limit)."""
 
-    def __init__(self, store: Store, ledger: Ledger, fee_max: int | None = None) -> None:
+    def __init__(self, store: Index, ledger: Ledger, fee_max: int | None = None) -> None:
         self._store = store
         self._ledger = ledger
         self._fee_max = fee_max

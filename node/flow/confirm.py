@@ -22,7 +22,7 @@ from node.flow.outcomes import outcomes
 from node.flow.refused import why
 from node.flow.worker import LedgerFault
 from node.store import accounts, circs, outbox, progress
-from node.store.db import Store
+from node.store.lead import Index
 
 LOOK_MAX = 1_000
 CARRIED_BLOCKS_MAX = 10_000
@@ -48,7 +48,7 @@ class Confirmer:
 
     def __init__(
         self,
-        store: Store,
+        store: Index,
         chain: Chain,
         ledger: Ledger,
         *,

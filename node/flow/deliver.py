@@ -30,7 +30,7 @@ from node.errors import IndexUnavailable
 from node.flow.feed import Feed, Interest
 from node.flow.post import NotTaken, Poster
 from node.store import changes, webhooks
-from node.store.db import Store
+from node.store.lead import Index
 from node.store.seal import Seal
 
 THREADS = 8
@@ -61,7 +61,7 @@ class _Line:
 class Deliveries:
     """``look`` starts what is due, on threads of its own; it never waits for the other side."""
 
-    def __init__(self, store: Store, seal: Seal, clock: Clock, feed: Feed, poster: Poster, encode: Encode) -> None:
+    def __init__(self, store: Index, seal: Seal, clock: Clock, feed: Feed, poster: Poster, encode: Encode) -> None:
         self._store = store
         self._seal = seal
         self._clock = clock
@@ -76,6 +76,7 @@ class Deliveries:
         self._is_stopping = False
         feed.ticks.append(self.look)
         feed.sweeps.append(self.keep_up)
+        feed.is_swept = True
 
     def changed(self) -> None:
         """Webhooks were made or ended."""
@@ -125,8 +126,13 @@ class Deliveries:
 
     def stop(self, grace_seconds: float) -> None:
         """Start no more deliveries, and wait for those under way."""
+        self._feed.is_swept = False
+        self._feed.sweeps.remove(self.keep_up)
+        self._feed.ticks.remove(self.look)
         with self._lock:
             self._is_stopping = True
+            for line in self._lines.values():
+                self._feed.remove(line.interest)
         waiter = threading.Thread(target=self._threads.shutdown, kwargs={"cancel_futures": True}, daemon=True)
         waiter.start()
         waiter.join(grace_seconds)

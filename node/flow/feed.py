@@ -36,7 +36,7 @@ class Interest:
 
 
 class Feed:
-    """``step`` is one look; ``tick`` functions are called at each."""
+    """``step`` is one look; ``tick`` functions are called at each. What is old is dropped where it ``is_swept``."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -46,6 +46,7 @@ class Feed:
         self._seen = changes.head()
         self._swept = time.monotonic()
         self._is_sweeping = False
+        self.is_swept = False
         self.ticks: list[Callable[[], None]] = []
         self.sweeps: list[Callable[[], None]] = []
 
@@ -109,15 +110,15 @@ class Feed:
             self._seen = upto
         for interest in touched:
             interest.wake()
-        for tick in self.ticks:
+        for tick in tuple(self.ticks):
             tick()
-        return self._sweep() or upto < last
+        return (self.is_swept and self._sweep()) or upto < last
 
     def _sweep(self) -> bool:
         if not self._is_sweeping and time.monotonic() - self._swept < SWEEP_SECONDS:
             return False
         if not self._is_sweeping:
-            for sweep in self.sweeps:
+            for sweep in tuple(self.sweeps):
                 sweep()
         self._swept = time.monotonic()
         with self._store.write():

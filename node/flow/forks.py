@@ -9,7 +9,7 @@ from node.chain.rpc import Chain, Look
 from node.clock import Clock
 from node.flow.worker import LedgerFault
 from node.store import circs, outbox, progress
-from node.store.db import Store
+from node.store.lead import Index
 
 FORK_BLOCKS_MAX = 256
 """How many blocks behind the head a fork may begin and is still followed, if confirmations don't ask for more."""
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Forks:
     """Compares each look at the chain with the last one; the last head is remembered over a restart."""
 
-    def __init__(self, store: Store, chain: Chain, clock: Clock, *, confirmations: int) -> None:
+    def __init__(self, store: Index, chain: Chain, clock: Clock, *, confirmations: int) -> None:
         self._store = store
         self._chain = chain
         self._clock = clock

@@ -43,14 +43,15 @@ class IndexBehind(SetupError):
             f"the chain has transactions that this index does not know ({said}): it is an older copy, or the key "
             "signed elsewhere too"
         )
+        self.unknown = dict(unknown)
         self.lanes = tuple(unknown)
 
 
 class Ledger:
     """Signs the node's transactions into the outbox. ``enrol`` runs inside ``Store.write()``.
 
-    ``fees`` are what a transaction offers now, ``waiting`` how many no block holds yet; the confirmer keeps both
-    up to date. ``spending`` is what lanes paid.
+    ``fees`` are what a transaction offers now, ``waiting`` how many no block holds yet. Who leads finds both out,
+    the Follower of every other process learns them from the index. ``spending`` is what lanes paid.
     """
 
     def __init__(
@@ -127,6 +128,15 @@ class Ledger:
             return self.lanes.place(stands_on())
         return self.lanes.place_of_registrar(stands_on())
 
+    @property
+    def most_to_pay(self) -> int:
+        """The wei that the largest transaction may cost now."""
+        return self.gas_max * self.fees.max_fee_per_gas
+
+    def low(self, balances: Mapping[str, int]) -> frozenset[str]:
+        """The lanes whose wei may not do for another transaction."""
+        return frozenset(lane for lane, balance in balances.items() if balance < self.most_to_pay)
+
     def has_room(self, total: int) -> bool:
         """Whether the backlog takes so many more transactions."""
         return self.waiting + total <= self._backlog_max
@@ -199,10 +209,9 @@ def open_ledger(
 
 def _unknown(chain: Chain, address: str, used: int) -> int:
     """How many transactions of a signer the chain has, or has waiting, that this index does not know."""
-    following = outbox.next_nonce(address)
-    if following is None:
-        return 0
-    return max(used, chain.transaction_count(address, "pending")) - following
+    taken = max(used, chain.transaction_count(address, "pending"))
+    following = outbox.next_nonce(address)  # looked at last, for other processes send meanwhile
+    return 0 if following is None else taken - following
 
 
 def _is_in_place(chain: Chain) -> bool:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hmac
 import secrets
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from node.domain.delay import ACCOUNT, ADDRESS, MICROS
 from node.domain.records import User
 from node.errors import Reason, Status, VTraceError
 from node.flow.passwords import Passwords
+from node.flow.tallies import OwnTallies, Tallies, Tally
 from node.store import keys, logins, people, personal
 from node.store.db import Store
 from node.store.logins import NOWHERE, Attempts
@@ -46,12 +45,11 @@ class Attempt:
 
 
 class Addresses:
-    """Failed attempts by address, of the last ones to fail, in memory."""
+    """Failed attempts by address, of the last ones to fail, in memory, which may be shared."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, known: Tallies | None = None) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
-        self._known: OrderedDict[str, Attempts] = OrderedDict()
+        self._known = known or OwnTallies(ADDRESSES_MAX)
 
     @contextmanager
     def attempt(self, address: str) -> Iterator[Attempt]:
@@ -70,27 +68,35 @@ class Addresses:
 
     def _begin(self, network: str) -> tuple[int, int]:
         now = self._clock()
-        with self._lock:
-            known = self._known.get(network, Attempts(0, now))
+        before = now
+
+        def failed(tally: Tally | None) -> Tally:
+            nonlocal before
+            known = _attempts(tally, now)
+            before = known.last_at
             failures = ADDRESS.counted(known.failures, known.last_at, now)
             left = ADDRESS.left(failures, known.last_at, now)
             if left:
                 raise _too_many(left)
-            self._known[network] = Attempts(failures + 1, now)
-            self._known.move_to_end(network)
-            if len(self._known) > ADDRESSES_MAX:
-                self._known.popitem(last=False)
-            return known.last_at, now
+            return failures + 1, now
+
+        self._known.change(network, failed)
+        return before, now
 
     def _take_back(self, network: str, before: int, begun: int) -> None:
         """What failed before still counts: an attacker may have one right password."""
-        with self._lock:
-            known = self._known.get(network)
-            if known is not None and known.failures > 1:
-                last_at = before if known.last_at == begun else known.last_at
-                self._known[network] = Attempts(known.failures - 1, last_at)
-            elif known is not None:
-                del self._known[network]
+
+        def forgiven(tally: Tally | None) -> Tally | None:
+            known = _attempts(tally, begun)
+            if known.failures <= 1:
+                return None
+            return known.failures - 1, before if known.last_at == begun else known.last_at
+
+        self._known.change(network, forgiven)
+
+
+def _attempts(tally: Tally | None, now: int) -> Attempts:
+    return Attempts(0, now) if tally is None else Attempts(int(tally[0]), tally[1])
 
 
 class Login:
@@ -100,12 +106,14 @@ class Login:
     has a count of its own there, so that a stranger elsewhere can't make its user wait.
     """
 
-    def __init__(self, store: Store, seal: Seal, clock: Clock, passwords: Passwords) -> None:
+    def __init__(
+        self, store: Store, seal: Seal, clock: Clock, passwords: Passwords, addresses: Tallies | None = None
+    ) -> None:
         self._store = store
         self._seal = seal
         self._clock = clock
         self._passwords = passwords
-        self._addresses = Addresses(clock)
+        self._addresses = Addresses(clock, addresses)
         with store.write():
             self._secret = keys.own_key(seal, SECRET_KEY, lambda: secrets.token_bytes(SECRET_BYTES))
 

@@ -14,7 +14,7 @@ from node.flow.bump import Bumper
 from node.flow.ledger import Ledger
 from node.flow.readiness import HEIGHT
 from node.store import outbox, progress
-from node.store.db import Store
+from node.store.lead import Index
 
 RESEND_HEADS = 20
 """Blocks that may pass a lane's oldest transaction by before it is sent again."""
@@ -42,7 +42,7 @@ class Nudger:
 
     def __init__(
         self,
-        store: Store,
+        store: Index,
         chain: Chain,
         ledger: Ledger,
         bumper: Bumper,
@@ -83,14 +83,13 @@ class Nudger:
         self._ledger.fees = self._chain.fees().at_most(self._fee_max)
         balances = dict(zip(lanes.all, self._chain.balances(lanes.all), strict=True))
         nonces = dict(zip(lanes.all, look.nonces, strict=True))
-        need = self._ledger.gas_max * self._ledger.fees.max_fee_per_gas
-        low = frozenset(lane for lane, balance in balances.items() if balance < need)
+        need, low = self._ledger.most_to_pay, self._ledger.low(balances)
         for lane in sorted(low - self._told):
             log.warning("lane %s runs low: it has %d wei, the largest circ may need %d", lane, balances[lane], need)
         self._ledger.lanes.low = self._told = low
         with self._store.write():
             progress.seen(nonces, balances)
-            progress.note(self._ledger.clock(), **{HEIGHT: str(look.head.number)})
+            progress.note(self._ledger.clock(), fees=self._ledger.fees.text, **{HEIGHT: str(look.head.number)})
         self._ledger.spending.saw(self._balances, balances)
         self._balances = balances
         self._looked = time.monotonic()

@@ -20,6 +20,7 @@ from node.errors import Reason, VTraceError, denied, invalid, not_found
 from node.flow.callers import fresh
 from node.flow.login import Login
 from node.flow.passwords import Passwords
+from node.flow.tallies import Tallies
 from node.store import log, people, personal, sealed
 from node.store.db import Store
 from node.store.seal import Seal
@@ -62,7 +63,7 @@ class People:
     """The rules of users and orgs.
 
     ``role_changed`` is told inside the transaction of every change, so that the chain learns new rights;
-    ``submitted`` after it, since the outbox may have grown.
+    ``submitted`` after it, since the outbox may have grown. ``failed_from`` counts failed logins of addresses.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class People:
         *,
         role_changed: Callable[[User], None],
         submitted: Callable[[], None],
+        failed_from: Tallies | None = None,
     ) -> None:
         self._store = store
         self._role_changed = role_changed
@@ -80,7 +82,7 @@ class People:
         self._clock = clock
         self._submitted = submitted
         self._passwords = Passwords()
-        self.login = Login(store, seal, clock, self._passwords)
+        self.login = Login(store, seal, clock, self._passwords, failed_from)
 
     def newcomer(self, phone: str, nickname: str, password: str) -> Newcomer:
         """Check who wants to register. Hashing the password takes long: never inside ``write()``."""

@@ -12,7 +12,7 @@ from node.domain import cid as cids
 from node.files.keeper import FileKeeper, KeeperUnavailable
 from node.flow.worker import TryLater
 from node.store import published
-from node.store.db import Store
+from node.store.lead import Index
 
 BATCH_MAX = 20
 
@@ -20,7 +20,7 @@ BATCH_MAX = 20
 class Publisher:
     """Publishes what is not yet published, the oldest first. ``step`` is one batch."""
 
-    def __init__(self, store: Store, keeper: FileKeeper) -> None:
+    def __init__(self, store: Index, keeper: FileKeeper) -> None:
         self._store = store
         self._keeper = keeper
         self._done_up_to = 0

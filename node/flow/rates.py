@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-
 from node.clock import Clock
 from node.domain.addresses import network_of, tells_callers_apart
 from node.domain.rates import MICROS, Bucket, Limit, Rate, take
 from node.errors import Reason, Status, VTraceError
+from node.flow.tallies import OwnTallies, Tallies, Tally
 
 BUCKETS_MAX = 20_000
-
-Key = tuple[Rate, str | int]
 
 
 class TooOften(VTraceError):
@@ -20,37 +16,41 @@ class TooOften(VTraceError):
 
 
 class Rates:
-    """Buckets of users and of addresses, in memory. Threads may share it.
+    """Buckets of users and of addresses, in memory, which may be shared. Threads may share it.
 
-    ``factor`` multiplies all limits; 0 means none. Of each kind the last BUCKETS_MAX to be used are kept: somebody with
-    that many addresses gets that many full buckets anyway, and can't empty those of users.
+    ``factor`` multiplies all limits; 0 means none. Of each kind the last BUCKETS_MAX to be used are kept, or as
+    many as shared memory has: somebody with that many addresses gets that many full buckets anyway, and can't empty
+    those of users.
     """
 
-    def __init__(self, clock: Clock, factor: float = 1.0) -> None:
+    def __init__(
+        self, clock: Clock, factor: float = 1.0, users: Tallies | None = None, addresses: Tallies | None = None
+    ) -> None:
         self._clock = clock
         self._factor = factor
-        self._lock = threading.Lock()
-        self._users: OrderedDict[Key, Bucket] = OrderedDict()
-        self._addresses: OrderedDict[Key, Bucket] = OrderedDict()
+        self._users = users or OwnTallies(BUCKETS_MAX)
+        self._addresses = addresses or OwnTallies(BUCKETS_MAX)
 
     def from_address(self, rate: Rate, address: str) -> None:
         """One call from an address; TooOften if it comes too early. This machine's own count for nothing."""
         if self._factor and tells_callers_apart(address):
-            self._take(self._addresses, (rate, network_of(address)), rate, rate.address)
+            self._take(self._addresses, f"{rate.name} {network_of(address)}", rate, rate.address)
 
     def from_user(self, rate: Rate, user_id: int) -> None:
         """One call of a user; TooOften if it comes too early."""
         if self._factor:
-            self._take(self._users, (rate, user_id), rate, rate.user)
+            self._take(self._users, f"{rate.name} {user_id}", rate, rate.user)
 
-    def _take(self, buckets: OrderedDict[Key, Bucket], key: Key, rate: Rate, limit: Limit) -> None:
+    def _take(self, buckets: Tallies, key: str, rate: Rate, limit: Limit) -> None:
         scaled = Limit(limit.per_second * self._factor, max(1, round(limit.burst * self._factor)))
-        now = self._clock()
-        with self._lock:
-            buckets[key], wait = take(scaled, buckets.get(key), now)
-            buckets.move_to_end(key)
-            if len(buckets) > BUCKETS_MAX:
-                buckets.popitem(last=False)
+        now, wait = self._clock(), 0
+
+        def taken(tally: Tally | None) -> Tally:
+            nonlocal wait
+            bucket, wait = take(scaled, None if tally is None else Bucket(*tally), now)
+            return bucket.calls, bucket.at
+
+        buckets.change(key, taken)
         if wait:
             seconds = -(-wait // MICROS)
             raise TooOften(

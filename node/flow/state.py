@@ -11,6 +11,11 @@ from node.store import outbox, progress, scans, webhooks
 from node.store.db import Store
 
 TROUBLE = "trouble."
+WORKER = "worker."
+WORKER_BEAT_SECONDS = 10.0
+WORKER_GONE_SECONDS = 3 * WORKER_BEAT_SECONDS
+LEAD = "chain"
+"""The lead of all that one process alone does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,15 @@ class Trouble:
 
     where: str
     message: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """One process of several, and how long ago it gave its last sign of life."""
+
+    name: str
+    pid: int
     seconds: float
 
 
@@ -45,6 +59,10 @@ class State:
     scan_hints: int
     webhooks: tuple[Webhook, ...] = ()
     """Those that fail or are disabled."""
+    workers: tuple[WorkerState, ...] = ()
+    """The processes that share the index, if the node has several."""
+    leader: str = ""
+    """Which of them took the lead last."""
 
 
 def state_of(store: Store, clock: Clock) -> State:
@@ -80,4 +98,10 @@ def state_of(store: Store, clock: Clock) -> State:
             scan_notices=notices,
             scan_hints=hints,
             webhooks=tuple(webhooks.failing()),
+            workers=tuple(
+                WorkerState(name.removeprefix(WORKER), int(pid), ago(at))
+                for name, (pid, at) in sorted(noted.items())
+                if name.startswith(WORKER) and pid and ago(at) < WORKER_GONE_SECONDS
+            ),
+            leader=(progress.leader(LEAD) or ("", 0))[0],
         )

@@ -17,7 +17,7 @@ from node.flow.bump import Bumper
 from node.flow.ledger import Ledger
 from node.flow.refusals import ANSWERS, Action
 from node.store import outbox, progress
-from node.store.db import Store
+from node.store.lead import Index
 
 BATCH_MAX = 100
 PAUSE_SECONDS_FIRST = 0.5
@@ -38,7 +38,7 @@ class _Pause:
 class Sender:
     """Sends what is signed. ``step`` is one batch of each lane; ``sent`` counts what the chain took."""
 
-    def __init__(self, store: Store, chain: Chain, ledger: Ledger, bumper: Bumper) -> None:
+    def __init__(self, store: Index, chain: Chain, ledger: Ledger, bumper: Bumper) -> None:
         self._store = store
         self._chain = chain
         self._ledger = ledger

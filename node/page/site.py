@@ -39,7 +39,7 @@ STRICT = ("strict-transport-security", f"max-age={2 * 365 * 86_400}; includeSubD
 
 
 class Site:
-    """Serves HTTP on one address, in the clear without ``tls``.
+    """Serves HTTP on one address, which other processes may share; in the clear without ``tls``.
 
     ``rpc`` shows the chain at /rpc, if the node has its own; ``api`` is the protocol, ``epcis`` tells events and
     ``capture`` takes them; ``operation`` has what operators' tools ask.
@@ -60,13 +60,15 @@ class Site:
         operation: Operation,
         trusted_proxies: int = 0,
         tls: TlsFiles | None = None,
+        *,
+        is_shared: bool = False,
     ) -> None:
         host, port = host_and_port("--http", address)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         context, refresh = tls.context() if tls is not None else (None, lambda: None)
         connections = Connections(by_address=trusted_proxies == 0)
         try:
-            listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+            listening = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=is_shared)
         except OSError as fault:
             raise SetupError(f"--http {address}: {fault.strerror}; is another node running?") from fault
         # Connections inherit it. Without it an answer's body waits for the reader's acknowledgement of its head, 40 ms.

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from node.measures import Histogram
+from node.store.lead import Lead
+from node.store.turn import Turn
 
 Where = Path | str
 """Where an index is: a SQLite file, or the URL of a PostgreSQL database."""
@@ -37,6 +39,12 @@ class Backend(Protocol):
 
     def alone(self) -> Closing:
         """Let nobody else open the index until what this answers is closed. SetupError if others have it open."""
+
+    def turn(self) -> Turn | None:
+        """What the writers of several processes wait for, where the database gives them no fair turns itself."""
+
+    def lead(self, name: str) -> Lead:
+        """The lead of a part of the work, for one of all processes that have the index open."""
 
     def migrating(self) -> AbstractContextManager[Any]:
         """What the migrations run in."""

@@ -20,6 +20,7 @@ from node.measures import SECONDS, Histogram
 from node.store import tables
 from node.store.backend import Closing, Where, opened
 from node.store.group import Group, OfAll, Share
+from node.store.lead import Lead
 from node.store.tables import Setting
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -33,19 +34,20 @@ log = logging.getLogger(__name__)
 class Store:
     """One open index. Reads run anywhere; writes run one at a time inside ``write()``, or ``together``.
 
-    A process has one index open at a time, since the tables are bound to it. ``commits`` counts what was done
-    ``together`` by how long its callers waited for it.
+    A process has one index open at a time, since the tables are bound to it. ``shared`` says that other processes
+    write as often as this one. ``commits`` counts what was done ``together`` by how long its callers waited for it.
     """
 
-    def __init__(self, where: Where) -> None:
+    def __init__(self, where: Where, *, shared: bool = False) -> None:
         if tables.database.obj is not None:
             raise AssertionError("this process has an index open already")
         self._held: list[Closing] = []
-        self._write_lock = threading.RLock()
+        self._database = opened(where)
+        self._turn = self._database.turn() if shared else None
+        self._write_lock = self._turn or threading.RLock()
         self._group = Group(self._write_lock, self._write_all)
         self.group_sizes, self.write_waits = self._group.sizes, self._group.waits
         self.commits = Histogram(SECONDS)
-        self._database = opened(where)
         self.connection_waits = self._database.waited
         tables.database.initialize(self._database)
         try:
@@ -135,6 +137,10 @@ class Store:
         with _available(), self._database.reading():
             yield
 
+    def lead(self, name: str) -> Lead:
+        """The lead of a part of the work, for one of all processes that have this index open."""
+        return self._database.lead(name)
+
     def close_thread(self) -> None:
         """Close this thread's connection, at the end of the thread."""
         self._database.close()
@@ -152,6 +158,8 @@ class Store:
         self._group.stop()
         self._database.close_all()
         tables.database.initialize(None)
+        if self._turn is not None:
+            self._turn.close()
         for lock in self._held:
             lock.close()
 

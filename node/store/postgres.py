@@ -270,6 +270,9 @@ class Postgres(peewee.PostgresqlDatabase):
         """SQL for the text that JSON in a column has under a name."""
         return f"{column}::json->>'{name}'"
 
+    def turn(self) -> None:
+        """Nothing: the server lets writers wait for their lock in the order in which they come."""
+
     def lead(self, name: str) -> Lead:
         """The lead of one part of the work, among all that share the database."""
         made = Lead(self.connected, name)

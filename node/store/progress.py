@@ -12,6 +12,8 @@ from node.domain.records import LaneState
 from node.store import outbox
 from node.store import tables as t
 
+LEAD = "lead."
+
 
 def note(now: int, **values: str) -> None:
     """Remember values under their names, with the time."""
@@ -27,9 +29,33 @@ def noted() -> dict[str, tuple[str, int]]:
     return {str(name): (str(value), int(at)) for name, value, at in rows}
 
 
+def term(lead: str) -> int:
+    """The newest term of a lead, 0 before the first."""
+    return _term(lead)[0]
+
+
+def begin_term(now: int, lead: str, number: int, who: str) -> None:
+    """``who`` has taken a lead, for a new term."""
+    note(now, **{f"{LEAD}{lead}": f"{number} {who}"})
+
+
+def leader(lead: str) -> tuple[str, int] | None:
+    """Who took a lead last, and when (microseconds since 1970)."""
+    _, who, at = _term(lead)
+    return (who, at) if who else None
+
+
+def _term(lead: str) -> tuple[int, str, int]:
+    row = t.run("SELECT value, at FROM progress WHERE name = ?", f"{LEAD}{lead}").fetchone()
+    if row is None:
+        return 0, "", 0
+    number, _, who = str(row[0]).partition(" ")
+    return int(number), who, int(row[1])
+
+
 def open_lanes(signers: Sequence[str]) -> None:
     """At start: these signers, in this order, take new transactions; others only finish what they have."""
-    t.Lane.update(is_open=False, trouble="").execute()
+    t.Lane.update(is_open=False).execute()
     rows = [{"signer": signer, "position": place, "is_open": True} for place, signer in enumerate(signers)]
     t.Lane.insert_many(rows).on_conflict(
         conflict_target=[t.Lane.signer], preserve=[t.Lane.position, t.Lane.is_open]
@@ -42,6 +68,11 @@ def seen(nonces: Mapping[str, int], balances: Mapping[str, int]) -> None:
         t.Lane.update(nonce_on_chain=nonce).where(t.Lane.signer == signer).execute()
     for signer, balance in balances.items():
         t.Lane.update(balance=str(balance)).where(t.Lane.signer == signer).execute()
+
+
+def no_troubles() -> None:
+    """What kept lanes from going on is to be found out anew."""
+    t.Lane.update(trouble="").execute()
 
 
 def trouble(now: int, signer: str, text: str) -> None:

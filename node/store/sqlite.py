@@ -11,6 +11,8 @@ from typing import Any
 import peewee
 
 from node.errors import IndexUnavailable
+from node.store.lead import FileLead, Lead
+from node.store.turn import Turn
 
 BUSY_TIMEOUT_SECONDS = 30
 PRAGMAS = {
@@ -35,6 +37,7 @@ class Sqlite(peewee.SqliteDatabase):
             str(path), pragmas=PRAGMAS, timeout=BUSY_TIMEOUT_SECONDS, lock_type="IMMEDIATE", check_same_thread=False
         )
         self.place = f"index {path}"
+        self._path = path
         self.waited = None  # each thread has a connection of its own
         self._open: set[Any] = set()
         self._open_lock = threading.Lock()
@@ -69,6 +72,14 @@ class Sqlite(peewee.SqliteDatabase):
     def alone(self) -> ExitStack:
         """Nothing: the data directory's own lock is held, and the file is nobody else's."""
         return ExitStack()
+
+    def turn(self) -> Turn:
+        """A lock of the system: SQLite lets others look again and again."""
+        return Turn(self._path.with_name(f"{self._path.name}.turn"))
+
+    def lead(self, name: str) -> Lead:
+        """A lead among the processes of this machine."""
+        return FileLead(self._path.with_name(f"{self._path.name}.{name}.lead"))
 
     def migrating(self) -> AbstractContextManager[Any]:
         """What migrations run in: each has a transaction of its own, and whoever opens the index has a lock."""

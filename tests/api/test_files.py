@@ -69,8 +69,9 @@ def cid_of(data: bytes) -> str:
 
 
 def stored(node: RunningNode) -> tuple[list[str], list[Any]]:
-    """Everything in the folder of files, and every row about files."""
-    paths = sorted(str(path) for path in (node.data_dir / "files").rglob("*") if path.is_file())
+    """Everything in the folder of files but locks, and every row about files."""
+    found = (node.data_dir / "files").rglob("*")
+    paths = sorted(str(path) for path in found if path.is_file() and path.parent.name != "locks")
     with sqlite3.connect(f"file:{node.data_dir / 'index.sqlite3'}?mode=ro", uri=True) as index:
         rows = index.execute("SELECT * FROM file").fetchall()
     index.close()

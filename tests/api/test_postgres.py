@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from node.cli import main
+from tests.chain.servers import anvil
+from tests.flow.world import net_at
 from tests.support import people
-from tests.support.node import RunningNode, eventually, running, vtrace
+from tests.support.node import NodeFailed, RunningNode, eventually, running, vtrace
 from tests.support.postgres import Server, postgres
 
 SECRET = "chamomile-by-the-river"
@@ -106,3 +109,29 @@ def test_a_database_without_an_index_is_no_nodes(database: str, tmp_path: Path) 
         done = CliRunner().invoke(main, [*command.split(), "--data-dir", str(tmp_path)], env={"VTRACE_DB": database})
         assert done.exit_code == 1
         assert done.output == "Error: --db: no node keeps its index in that database; name the database of the node\n"
+
+
+def test_nodes_on_two_machines_share_a_database_and_one_leads(server: Server, tmp_path: Path) -> None:
+    """Each with a data directory of its own, which has the same master key."""
+    db = server.url(server.database())
+    with anvil("--block-time", "1") as url, net_at(url, tmp_path) as net:
+        options = ["--db", db, "--chain", url, "--signer-key", str(net.key_file), "--confirmations", "1"]
+        first = RunningNode(tmp_path / "first", *options)
+        (tmp_path / "second").mkdir(0o700)
+        shutil.copy(tmp_path / "first" / "master.key", tmp_path / "second")
+        with running(tmp_path / "second", *options) as second:
+            assert second.ready["contract"] == first.ready["contract"]
+            maker = people.maker(first.client)
+            (goods_id,) = maker.goods(1)
+            beside = people.again(second.client, maker.boss)
+            told = [
+                client.call("CreateCirc", goods_id=goods_id, circ_type=1).trans_id.value
+                for client in (maker.boss.client, beside)
+            ]
+            assert [each.trans_id.value for each in people.settled(second.client, goods_id)][1:] == told
+            first.kill()
+            told.append(beside.call("CreateCirc", goods_id=goods_id, circ_type=1).trans_id.value)
+            assert [each.trans_id.value for each in people.settled(second.client, goods_id)][1:] == told
+        (tmp_path / "third").mkdir(0o700)
+        with pytest.raises(NodeFailed, match="master key"):
+            RunningNode(tmp_path / "third", *options)

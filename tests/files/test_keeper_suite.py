@@ -174,6 +174,7 @@ def test_an_end_in_the_middle_is_mended_at_the_next_start(opener: Opener, tmp_pa
     assert saved
     for name, held in saved.items():
         (tmp_path / "files" / "parts" / name).write_bytes(held)
+    keeper.close()
     again = opener()
     again.recover(lambda cid: is_recorded and cid == part.cid)
     assert left(tmp_path) == []
@@ -187,3 +188,17 @@ def test_parts_of_an_ended_node_are_removed(opener: Opener, tmp_path: Path) -> N
     (tmp_path / "files" / "parts" / "0123.part").write_bytes(b"half of a file")
     opener().recover(lambda _: True)
     assert left(tmp_path) == []
+
+
+def test_what_another_process_takes_in_is_left_alone(opener: Opener) -> None:
+    first, second = opener(), opener()
+    data = content(600_000)
+    part = first.stage(cut(data))
+    ended = second.stage(cut(data))
+    second.close()
+    other = opener()
+    other.recover(lambda _: False)
+    assert part.path.exists()
+    assert not ended.path.exists()
+    first.keep(part, lambda: None)
+    assert whole(other, part.cid, len(data)) == data

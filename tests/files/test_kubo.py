@@ -123,6 +123,7 @@ def test_a_pin_that_can_not_be_taken_back_is_taken_back_later(tmp_path: Path) ->
         with pytest.raises(KeeperUnavailable):
             keeper.keep(part, _never)
         assert left(tmp_path) == [f"{part.cid}.pin"]
+        keeper.close()
         KuboFiles(url, tmp_path / "files").recover(lambda _: False)
     assert left(tmp_path) == []
     assert len(removed) == 2

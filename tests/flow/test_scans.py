@@ -221,3 +221,26 @@ def test_who_has_no_org_has_no_alerts(counted: Counted) -> None:
     tables.User.update(org=None).execute()
     with pytest.raises(VTraceError, match="belongs to no org"):
         counted.scans().alerts(counted.user(), Place(0, 0))
+
+
+def test_processes_that_share_an_index_know_the_same_readers(counted: Counted) -> None:
+    first, second = counted.scans(), counted.scans()
+    for day in range(3):
+        for scanning in (first, second):
+            _scanned(scanning, 1, 3)
+        for scanning in (second, first) if day % 2 else (first, second):
+            scanning.flush()
+        assert counted.readers(1) == [3 * (day + 1)]
+        assert scans.readers() == 3
+        counted.now += MICROS_PER_DAY
+
+
+def test_what_comes_when_another_has_begun_the_day_counts_as_scans(counted: Counted) -> None:
+    first, second = counted.scans(), counted.scans()
+    _scanned(second, 1, 3)
+    counted.now += MICROS_PER_DAY
+    _scanned(first, 1, 2)
+    first.flush()
+    second.flush()
+    assert [(one.scans, one.readers) for one in scans.counts(1, 0)] == [(5, 2)]
+    assert scans.readers() == 2

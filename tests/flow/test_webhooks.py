@@ -173,8 +173,8 @@ def test_a_webhook_is_told_that_changes_are_lost(node: Running, org: Org, receiv
     made = org.hook(receiver.url)
     with node.node._store.write():
         rows.t.Webhook.update(epoch="00000000", position=7).where(rows.t.Webhook.id == made.id).execute()
-    node.node._deliveries._lines.clear()
-    node.node._deliveries.changed()
+    node.node.leading.duties.deliveries._lines.clear()
+    node.node.leading.duties.deliveries.changed()
     org.record()
     tries = [receiver.next() for _ in range(3)]
     assert len({one.id for one in tries}) == 1
@@ -211,7 +211,7 @@ def test_who_may_do_what(node: Running, org: Org, receiver: Receiver) -> None:
         org.hook(receiver.url)
     for hook in org.watch.call("ListWebhooks").webhooks:
         org.watch.call("DeleteWebhook", id=hook.id)
-    eventually(lambda: not node.node._deliveries._lines)
+    eventually(lambda: not node.node.leading.duties.deliveries._lines)
     org.record()
     assert receiver.deliveries.empty()
 
@@ -234,11 +234,16 @@ def test_cursors_of_idle_webhooks_do_not_grow_old(node: Running, org: Org, recei
     made = org.hook(receiver.url)
     with org_of(node.client) as other:
         other.record()
-        eventually(lambda: node.node._deliveries._feed.kept().last.number == node.node._deliveries._feed._seen)
-        eventually(lambda: made.id in node.node._deliveries._lines)
+        eventually(
+            lambda: (
+                node.node.leading.duties.deliveries._feed.kept().last.number
+                == node.node.leading.duties.deliveries._feed._seen
+            )
+        )
+        eventually(lambda: made.id in node.node.leading.duties.deliveries._lines)
 
         def moved() -> bool:
-            node.node._deliveries.keep_up()
+            node.node.leading.duties.deliveries.keep_up()
             return bool(org.shown().cursor != made.cursor)
 
         eventually(moved)

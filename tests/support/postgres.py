@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests: its own, on a socket in a folder of its own, without waiting for the disk."""
+"""A PostgreSQL server for tests: its own, on a socket in a folder of its own, which need not wait for the disk."""
 
 from __future__ import annotations
 
@@ -23,14 +23,12 @@ STOP_SECONDS_MAX = 60
 ROLE = "vtrace"
 SETTINGS = {
     "listen_addresses": "",
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
     "shared_buffers": "32MB",
     "autovacuum": "off",
     "max_connections": "60",
     "log_min_messages": "warning",
 }
+FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 class NoServer(Exception):
@@ -63,8 +61,9 @@ def _user() -> dict[str, Any]:
 class Server:
     """A running server. Databases are copies of one that was made before, which takes some 30 ms."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool) -> None:
         self.folder = folder
+        self._settings = SETTINGS if durable else SETTINGS | FORGETFUL
         self._data = folder / "data"
         self._as = _user()
         self._numbers = itertools.count(1)
@@ -83,7 +82,7 @@ class Server:
         assert done.returncode == 0, done.stderr
 
     def start(self) -> None:
-        settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        settings = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         command = [_program("postgres"), "-D", str(self._data), "-k", str(self.folder), *settings]
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
@@ -139,12 +138,12 @@ class Server:
 
 
 @contextmanager
-def postgres() -> Iterator[Server]:
-    """A server for the length of a block."""
+def postgres(*, durable: bool = False) -> Iterator[Server]:
+    """A server for the length of a block. Only a ``durable`` one writes to the disk what it has committed."""
     # A socket's path is short, so not pytest's folder.
     with tempfile.TemporaryDirectory(prefix="vt-pg-") as folder:
         os.chmod(folder, 0o755)
-        server = Server(Path(folder))
+        server = Server(Path(folder), durable=durable)
         try:
             yield server
         finally:

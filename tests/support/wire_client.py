@@ -174,9 +174,9 @@ class WireClient:
         self.address = address
         self.token = token
         self.key: str | None = None
-        self._channel = grpc.insecure_channel(
-            address, options=[("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
-        )
+        options: list[tuple[str, int]] = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        options.append(("grpc.use_local_subchannel_pool", 1))  # else clients of one process share a connection
+        self._channel = grpc.insecure_channel(address, options=options)
 
     def close(self) -> None:
         self._channel.close()
