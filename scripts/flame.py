@@ -23,8 +23,9 @@ SAMPLES_A_SECOND = 250
 STOP_SECONDS_MAX = 60
 _TITLE = re.compile(r"<title>(.*?) \(([\d,]+) samples, [\d.]+%\)</title>")
 
-_HANDLE = "_handler.<locals>.handle (node/api/server"
-_GROUP = "Group.do (node/store/group"
+_FRONT = "QuickThreads._begin (node/api/quick"
+_GROUP = "Group._write (node/store/group"
+_ANSWER = "Later.end (node/later"
 _CIRCS = ("Plain.record (node/flow/plain", "Recorder._enrol (node/flow/record")
 _SIGNATURE = ("Plain._signature (node/flow/plain", "signature_of (node/flow/sovereign")
 _TRANSACTION = "Ledger.sign (node/flow/ledger"
@@ -32,9 +33,10 @@ _SENDER = "Sender.step (node/flow/submit"
 _CONFIRMER = "Confirmer.step (node/flow/confirm"
 
 PARTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("gRPC", ("_serve (grpc/", "Threads._work (node/api/threads"), (_HANDLE,)),
-    ("request, token, user, answer", (_HANDLE,), (_GROUP,)),
-    ("queue, commit, waking the group", (_GROUP,), _CIRCS),
+    ("gRPC", ("_serve (grpc/", "Threads._work (node/api/threads"), ()),
+    ("request, token, user", (_FRONT,), ()),
+    ("queue, commit", (_GROUP,), (*_CIRCS, _ANSWER)),
+    ("answer", (_ANSWER,), ()),
     ("the circs: rules and SQL", _CIRCS, (*_SIGNATURE, _TRANSACTION)),
     ("the operators' signatures", _SIGNATURE, ()),
     ("the transactions: signature, bytes, hash", (_TRANSACTION,), ()),
