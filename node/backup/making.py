@@ -14,17 +14,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from node import __version__
 from node.backup import snapshot
 from node.backup.age import Writer
-from node.backup.manifest import CHAIN, FILES, FORMAT, INDEX, MANIFEST, MASTER_KEYS, Manifest
+from node.backup.manifest import CHAIN, DUMP, FILES, FORMAT, INDEX, MANIFEST, MASTER_KEYS, Manifest
 from node.clock import Clock
-from node.config import Config
+from node.config import SQLITE, Config
 from node.errors import SetupError
 from node.store.about import about
 from node.store.master_key import put
+
+if TYPE_CHECKING:
+    from node.store.dump import Dump
 
 WORK_FOLDER = "backup.part"
 PIECE_BYTES = 1024 * 1024
@@ -53,8 +56,8 @@ class _Making:
     """One backup under way. A copy of a database stands in ``work`` only until it is in the archive."""
 
     def __init__(self, config: Config, work: Path, out: IO[bytes], tell: Tell) -> None:
+        self._config = config
         self._home = config.files_path
-        self._index = config.index_path
         self._chain = config.chain_path
         self._keys = [path for name in MASTER_KEYS if (path := config.data_dir / name).is_file()]
         self._work = work
@@ -64,28 +67,32 @@ class _Making:
 
     def write(self, passphrase: str, clock: Clock) -> Manifest:
         has_chain = self._chain.is_file()
-        sizes = [snapshot.bytes_of(path) for path in (self._index, *([self._chain] if has_chain else []))]
-        self._refuse_without_room(max(sizes) + SPARE_BYTES)
         with ExitStack() as views:
-            index = views.enter_context(closing(snapshot.Snapshot(self._index)))
+            index = views.enter_context(closing(self._view()))
             chain = views.enter_context(closing(snapshot.Snapshot(self._chain))) if has_chain else None
-            return self._write(index, chain, sizes, passphrase, clock)
+            return self._write(index, chain, passphrase, clock)
+
+    def _view(self) -> snapshot.Snapshot | Dump:
+        if self._config.db == SQLITE:
+            return snapshot.Snapshot(self._config.index_path)
+        from node.store.dump import Dump  # its driver takes memory and a while to load
+
+        return Dump(self._config.db)
 
     def _write(
-        self,
-        index: snapshot.Snapshot,
-        chain: snapshot.Snapshot | None,
-        sizes: list[int],
-        passphrase: str,
-        clock: Clock,
+        self, index: snapshot.Snapshot | Dump, chain: snapshot.Snapshot | None, passphrase: str, clock: Clock
     ) -> Manifest:
+        sizes = [index.bytes, *([chain.bytes] if chain is not None else [])]
+        self._refuse_without_room(max(sizes) + SPARE_BYTES)
         unpacked = sum(sizes) + sum(path.stat().st_size for path in _placed(self._home))
         self._total = sum(sizes) + unpacked  # a database is read twice: to copy it, and to encrypt the copy
-        copied = self._copy(index, INDEX)
-        known = about(copied)
+        name = INDEX if isinstance(index, snapshot.Snapshot) else DUMP
+        copied = self._copy(index, name)
+        known = about(copied) if isinstance(index, snapshot.Snapshot) else index.about
         manifest = Manifest(
             format=FORMAT,
             version=__version__,
+            index=name,
             schema=known.schema,
             made_at=clock(),
             chain_id=known.chain_id,
@@ -97,7 +104,7 @@ class _Making:
         sealed = Writer(self._out, passphrase)
         with tarfile.open(fileobj=sealed, mode="w|", format=tarfile.GNU_FORMAT, bufsize=PIECE_BYTES) as archive:
             _add_bytes(archive, MANIFEST, manifest.to_json())
-            self._add(archive, INDEX, copied)
+            self._add(archive, name, copied)
             copied.unlink()
             if chain is not None:
                 copied = self._copy(chain, CHAIN)
@@ -115,9 +122,12 @@ class _Making:
         if free < need:
             raise SetupError(f"{self._work}: {free} bytes are free, the copy on its way into the backup needs {need}")
 
-    def _copy(self, view: snapshot.Snapshot, name: str) -> Path:
+    def _copy(self, view: snapshot.Snapshot | Dump, name: str) -> Path:
         target = self._work / name
-        view.copy(target, self._advance)
+        if isinstance(view, snapshot.Snapshot):
+            view.copy(target, self._advance)
+        else:
+            view.copy(target, self._advance, snapshot.REST)
         view.close()
         return target
 

@@ -7,17 +7,19 @@ from dataclasses import asdict, dataclass
 
 FORMAT = 1
 MANIFEST_BYTES_MAX = 64 * 1024
-MANIFEST, INDEX, CHAIN, FILES = "manifest.json", "index.sqlite3", "chain.sqlite3", "files"
+MANIFEST, INDEX, DUMP, CHAIN, FILES = "manifest.json", "index.sqlite3", "index.pgdump", "chain.sqlite3", "files"
 MASTER_KEYS = ("master.key", "master.key.new")
 """The second is there only where a change of the master key was cut short."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The first member. ``made_at`` is in microseconds since 1970, ``size`` about how many bytes it unpacks to."""
+    """The first member. ``index`` is the member that has it, INDEX or DUMP, ``made_at`` in microseconds since 1970,
+    ``size`` about how many bytes it unpacks to."""
 
     format: int
     version: str
+    index: str
     schema: str
     made_at: int
     chain_id: str

@@ -15,27 +15,31 @@ from pathlib import Path
 from typing import IO
 
 from node.backup.age import Reader, Unreadable
-from node.backup.manifest import CHAIN, FILES, INDEX, MANIFEST, MANIFEST_BYTES_MAX, MASTER_KEYS, Manifest
-from node.config import UNFINISHED_RESTORE, Config
+from node.backup.manifest import CHAIN, DUMP, FILES, INDEX, MANIFEST, MANIFEST_BYTES_MAX, MASTER_KEYS, Manifest
+from node.config import SQLITE, UNFINISHED_RESTORE, Config
 from node.errors import SetupError
-from node.store.about import about, refuse_newer
+from node.store.about import About, about, refuse_newer
 
 PIECE_BYTES = 1024 * 1024
 SPARE_BYTES = 64 * PIECE_BYTES
-_FILE = re.compile(r"files/[a-z0-9]{2,5}/[a-z0-9]{1,80}(\.chunks)?")
-LOCKS = frozenset({"lock", "use.lock", "setup.lock", "backup.lock"})
+_FILE = re.compile(r"files/([a-z0-9]{2}|parts(-[0-9]{1,4})?)/[a-z0-9]{1,80}(\.chunks)?")
+LOCKS = frozenset({"lock", "first.lock", "use.lock", "setup.lock", "backup.lock"})
 
 Tell = Callable[[int, int], None]
 """Hears the bytes that are done, and about how many there are."""
 
 
 def restore(source: Path, config: Config, passphrase: str, tell: Tell) -> Manifest:
-    """Fill the empty, claimed data directory of ``config``. SetupError leaves it empty, and says why."""
+    """Fill the empty, claimed data directory of ``config``, and its database. SetupError leaves them empty."""
     target = config.data_dir
     refuse_used(target)
+    if config.db != SQLITE:
+        from node.store.dump import refuse_taken  # its driver takes memory and a while to load
+
+        refuse_taken(config.db)
     try:
         with open(source, "rb") as file:
-            return _unpack(file, target, passphrase, tell)
+            return _unpack(file, config, passphrase, tell)
     except Unreadable as fault:
         raise SetupError(f"{source}: {fault}; nothing was restored") from fault
     except OSError as fault:
@@ -51,20 +55,23 @@ def refuse_used(target: Path) -> None:
         raise SetupError(f"--data-dir {target}: has {min(found)} already; name an empty or a new directory")
 
 
-def _unpack(file: IO[bytes], target: Path, passphrase: str, tell: Tell) -> Manifest:
+def _unpack(file: IO[bytes], config: Config, passphrase: str, tell: Tell) -> Manifest:
+    target = config.data_dir
     content = Reader(file, passphrase)
     try:
         with tarfile.open(fileobj=content, mode="r|", bufsize=PIECE_BYTES) as archive:
             members = iter(archive)
             manifest = _manifest(archive, members)
             refuse_newer(manifest.schema)
+            _refuse_other_kind(manifest, config.db)
             _refuse_without_room(target, manifest.size)
             work = _emptied(target)
             try:
                 _take(archive, members, work, lambda done: tell(done, manifest.size))
                 while content.read(PIECE_BYTES):
                     pass  # nothing is believed before the last chunk, which is marked as the last
-                _check(work, manifest)
+                _check_members(work, manifest)
+                _check_index(_index(work, config.db), manifest)
                 _move_up(work, target)
             except BaseException:
                 shutil.rmtree(work)
@@ -107,7 +114,9 @@ def _take(
 ) -> None:
     done = 0
     for member in members:
-        if not member.isreg() or not (member.name in (INDEX, CHAIN, *MASTER_KEYS) or _FILE.fullmatch(member.name)):
+        if not member.isreg() or not (
+            member.name in (INDEX, DUMP, CHAIN, *MASTER_KEYS) or _FILE.fullmatch(member.name)
+        ):
             raise Unreadable(f"not a backup of VTrace: it holds {member.name[:100]!r}")
         path = work / member.name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -120,12 +129,35 @@ def _take(
                 tell(done)
 
 
-def _check(work: Path, manifest: Manifest) -> None:
+def _refuse_other_kind(manifest: Manifest, db: str) -> None:
+    if (manifest.index == DUMP) == (db == SQLITE):
+        want = "leave --db away" if manifest.index == INDEX else "name an empty database (--db postgresql://…)"
+        raise SetupError(f"its index is {manifest.index}: {want}; nothing was restored")
+
+
+def _check_members(work: Path, manifest: Manifest) -> None:
     there = {path.name for path in work.iterdir()} - {FILES}
-    wanted = {INDEX, *([CHAIN] if manifest.has_chain else []), *([MASTER_KEYS[0]] if manifest.has_master_key else [])}
+    wanted = {
+        manifest.index,
+        *([CHAIN] if manifest.has_chain else []),
+        *([MASTER_KEYS[0]] if manifest.has_master_key else []),
+    }
     if there - {MASTER_KEYS[1]} != wanted:
         raise Unreadable(f"not a whole backup of VTrace: it holds {', '.join(sorted(there))}")
-    found = about(work / INDEX)
+
+
+def _index(work: Path, db: str) -> About:
+    """What the index says of itself, which by then is in its place if that is a database."""
+    if db == SQLITE:
+        return about(work / INDEX)
+    from node.store.dump import restore_dump
+
+    found = restore_dump(db, work / DUMP)
+    (work / DUMP).unlink()
+    return found
+
+
+def _check_index(found: About, manifest: Manifest) -> None:
     if (found.schema, found.chain_id, found.contract) != (manifest.schema, manifest.chain_id, manifest.contract):
         raise Unreadable("not a backup of VTrace: the index is another one than its manifest says")
 

@@ -31,6 +31,7 @@ class Snapshot:
 
     def __init__(self, source: Path) -> None:
         self._source = source
+        self.bytes = bytes_of(source)
         self._db = _opened(source)
         try:
             self._db.execute("BEGIN")

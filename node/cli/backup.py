@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from node.cli.options import DATA_DIR, check_used, option
+from node.cli.options import DATA_DIR, DB, check_used, option
 from node.config import Config
 from node.errors import SetupError
 
@@ -27,16 +27,17 @@ _FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.command(epilog="Example: vtrace backup /mnt/monday.vtrace --data-dir ./data --passphrase-file backup.key")
 @_FILE
 @DATA_DIR
+@DB
 @_PASSPHRASE
-def backup(file: Path, data_dir: Path, passphrase_file: Path | None) -> None:
+def backup(file: Path, data_dir: Path, db: str, passphrase_file: Path | None) -> None:
     """Write a whole node into one encrypted FILE, beside the running node or without it.
 
     The file holds the index, the embedded chain, files, and master.key if that is in the data directory. It is in the
     age format: without the passphrase nothing can be read, and what was changed or cut is not restored.
     """
     os.nice(NICENESS)  # first of all: loading the program is work too
-    check_used(data_dir)
-    config = Config(data_dir=data_dir)
+    check_used(data_dir, db)
+    config = Config(data_dir=data_dir, db=db)
     from node.backup.making import make
     from node.clock import now_micros
     from node.opening import hold_use, refuse_half_restored
@@ -52,9 +53,12 @@ def backup(file: Path, data_dir: Path, passphrase_file: Path | None) -> None:
 @click.command(epilog="Example: vtrace restore monday.vtrace --data-dir ./data --passphrase-file backup.key")
 @_FILE
 @DATA_DIR
+@DB
 @_PASSPHRASE
-def restore(file: Path, data_dir: Path, passphrase_file: Path | None) -> None:
+def restore(file: Path, data_dir: Path, db: str, passphrase_file: Path | None) -> None:
     """Make a data directory from a backup, in a new or an empty folder: all of it, or nothing.
+
+    A backup of an index in PostgreSQL is restored to an empty database (--db).
 
     End the node that the backup was made of first: two nodes with the same keys get in each other's way. What was
     recorded after the backup is read from the chain when the node starts.
@@ -65,7 +69,7 @@ def restore(file: Path, data_dir: Path, passphrase_file: Path | None) -> None:
     if not file.is_file():
         raise SetupError(f"{file}: there is no such file")
     passphrase = _passphrase(passphrase_file, is_new=False)
-    config = Config(data_dir=data_dir)
+    config = Config(data_dir=data_dir, db=db)
     with claim_directory(config), _progress("restore") as tell:
         made = unpack(file, config, passphrase, tell)
     key = "" if made.has_master_key else "; its master key is not in it: name it (--master-key)"

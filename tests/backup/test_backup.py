@@ -133,6 +133,8 @@ def data_dir(tmp_path: Path) -> Path:
     (home / "files" / "ab" / "bafyab").write_bytes(b"content")
     (home / "files" / "parts").mkdir()
     (home / "files" / "parts" / "bafycd").write_bytes(b"arriving")
+    (home / "files" / "parts-2").mkdir()
+    (home / "files" / "parts-2" / "bafyef").write_bytes(b"arriving at the second process")
     (home / "files" / "parts" / "0123.part").write_bytes(b"not there yet")
     return home
 
@@ -154,7 +156,7 @@ def test_what_a_backup_holds(data_dir: Path, tmp_path: Path) -> None:
     told = made(data_dir, tmp_path / "b")
     with tarfile.open(fileobj=io.BytesIO(opened(tmp_path / "b"))) as archive:
         names = archive.getnames()
-    files = ["files/parts/bafycd", "files/ab/bafyab"]
+    files = ["files/parts/bafycd", "files/parts-2/bafyef", "files/ab/bafyab"]
     assert names == ["manifest.json", "index.sqlite3", "master.key", *files]
     assert (told.chain_id, told.contract, told.has_chain, told.has_master_key) == ("7", "0xc0", False, True)
     assert back(tmp_path / "b", tmp_path / "e") == told
@@ -244,7 +246,7 @@ def packed(*members: tuple[str, bytes | None]) -> bytes:
     return out.getvalue()
 
 
-ABOUT = Manifest(1, "0", "0001_start", 0, "", "", False, False, 0)
+ABOUT = Manifest(1, "0", "index.sqlite3", "0001_start", 0, "", "", False, False, 0)
 ARCHIVES = [
     (b"", "not a backup of VTrace"),
     (b"x" * 5_000, "not a backup of VTrace"),
@@ -325,9 +327,9 @@ def test_no_node_starts_where_a_restore_was_cut_short(
         assert done.exit_code, done.output
         assert "cut short" in done.output or "no node keeps its data there" in done.output
     back(tmp_path / "b", target)
-    assert held(target).keys() == {"index.sqlite3", "master.key", "files/ab/bafyab", "files/parts/bafycd"} | (
-        held(target).keys() & {"lock", "use.lock", "setup.lock"}
-    )
+    assert held(target).keys() - LOCKS == {
+        *("index.sqlite3", "master.key", "files/ab/bafyab", "files/parts/bafycd", "files/parts-2/bafyef")
+    }
 
 
 def test_a_backup_that_fails_leaves_nothing(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

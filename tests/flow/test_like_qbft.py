@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
@@ -15,6 +16,7 @@ from node.chain import signer
 from node.cli import main
 from tests.chain.servers import ROOT, anvil
 from tests.support import people
+from tests.support.node import eventually
 
 from .world import Net, config, net_at, started
 
@@ -42,6 +44,7 @@ def net(tmp_path: Path) -> Iterator[Net]:
 def test_a_node_works_on_it_without_funds(net: Net, tmp_path: Path) -> None:
     """From the contract's deployment to an audit, and again after a restart."""
     with started(config(tmp_path / "d", net.url, net.key_file)) as node:
+        eventually(lambda: httpx.get(f"http://{node.ready.http}/readyz").is_success)  # as the compose files ask
         assert node.ready.chain_id == GENESIS["config"]["chainId"]
         maker, carrier = people.maker(node.client), people.transporter(node.client)
         goods = maker.goods(3)
