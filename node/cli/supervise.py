@@ -148,11 +148,15 @@ class Supervisor:
         with ExitStack() as held:
             claim = claim_directory(self._given)
             held.enter_context(claim)
-            ports = [HeldPort("--grpc", self._given.grpc), HeldPort("--http", self._given.http)]
-            for port in ports:
+
+            def hold(option: str, address: str) -> str:
+                port = HeldPort(option, address)
                 held.callback(port.close)
-            grpc, http = (port.address for port in ports)
-            self._config = replace(self._given, grpc=grpc, http=http)
+                return port.address
+
+            grpc, http = hold("--grpc", self._given.grpc), hold("--http", self._given.http)
+            metrics = None if self._given.metrics is None else hold("--metrics", self._given.metrics)
+            self._config = replace(self._given, grpc=grpc, http=http, metrics=metrics)
             self._wakes = os.pipe()
             for end in self._wakes:
                 os.set_blocking(end, False)

@@ -85,6 +85,26 @@ def test_a_trace_leads_from_the_caller_to_the_receipt(node: Running, collector: 
     assert collector.resources[0]["service.instance.id"] == "1"
 
 
+def test_a_call_that_holds_no_thread_is_traced_as_well(node: Running, collector: Collector) -> None:
+    maker = people.maker(node.client)
+    trans_ids = [
+        maker.boss.call("CreateCirc", goods_id=goods_id, circ_type=1).trans_id.value for goods_id in maker.goods(3)
+    ]
+    for trans_id in trans_ids:
+
+        def recorded(trans_id: str = trans_id) -> list[Any]:
+            return [
+                span for span in collector.named("CreateCirc") if attributes(span)["vtrace.trans_ids"] == [trans_id]
+            ]
+
+        (call,) = eventually(recorded)
+        assert attributes(call)["vtrace.user"] == maker.boss.username
+        (commit,) = [span for span in collector.named("commit") if span.parent_span_id == call.span_id]
+        assert commit.trace_id == call.trace_id
+        assert call.start_time_unix_nano <= commit.start_time_unix_nano
+        assert commit.end_time_unix_nano <= call.end_time_unix_nano
+
+
 def test_a_trace_that_begins_here_has_the_id_of_its_request(node: Running, collector: Collector) -> None:
     request = "000000000000000000000000000000aa"
     for parent in ((), (("traceparent", "00-rubbish"),)):
