@@ -29,8 +29,6 @@ from node.api.server import Server
 from node.api.users import Users
 from node.api.watch import Watching, webhook_body
 from node.api.witness import Witness
-from node.catching_up import catch_up
-from node.chain.embedded import EmbeddedChain
 from node.chain.rpc import Chain
 from node.chain.web3signer import Web3Signer
 from node.chain.websocket import WebSocketRpc
@@ -153,6 +151,8 @@ class Node:
         except IndexBehind as behind:
             if member is not None:
                 raise  # who holds the directory sees to it
+            from node.catching_up import catch_up
+
             catch_up(config, behind, stopping)
             self._open(config, clock, stopping)
 
@@ -171,7 +171,7 @@ class Node:
             self._catalogue = Catalogue([SHIPPED, *([config.models] if config.models else [])])
             opened.callback(self._catalogue.close)
             lanes = self._open_lanes(seal, opened, stopping)
-            self._rpc = chain_of(config, lambda: EmbeddedChain(config.chain_path, funded=lanes.registrar))
+            self._rpc = chain_of(config, funded=lanes.registrar)
             opened.callback(self._rpc.close)
             chain = Chain(self._rpc)
 
@@ -381,7 +381,8 @@ class Node:
 
     def start(self) -> Ready:
         """Start anchoring and answering."""
-        self._catalogue.start()
+        if self._config.models is not None:
+            self._catalogue.start()  # who brings models uses them, and wants to know what is wrong with them
         with self._store.write():  # what kept an earlier run from going on
             names = [self._of_member(worker.name) for worker in self._workers]
             progress.note(self._clock(), **{f"{TROUBLE}{name}": "" for name in names})

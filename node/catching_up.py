@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 
-from node.chain.embedded import EmbeddedChain
 from node.chain.rpc import Chain, ChainUnavailable
 from node.config import EMBEDDED, Config
 from node.errors import SetupError
@@ -57,7 +56,7 @@ def catch_up(config: Config, behind: IndexBehind, stopping: threading.Event) -> 
 
 def _let_the_pool_empty(config: Config, signers: Sequence[str], stopping: threading.Event) -> None:
     """What waits in the chain's pool takes nonces that the rebuilt index could not know to be taken."""
-    with closing(chain_of(config, lambda: EmbeddedChain.existing(config.chain_path))) as rpc:
+    with closing(chain_of(config, funded=None)) as rpc:
         chain, deadline = Chain(rpc), time.monotonic() + POOL_SECONDS_MAX
         for signer in signers:
             # An endpoint that counts no pool may answer less.

@@ -13,7 +13,6 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 from node import config as configuration
 from node.chain import signer
-from node.chain.embedded import EmbeddedChain, LedgerError
 from node.chain.transport import ChainUnavailable, HttpRpc, JsonRpc
 from node.chain.websocket import WebSocketRpc
 from node.claim import claim_directory, lock_file
@@ -21,12 +20,8 @@ from node.clock import now_micros
 from node.config import EMBEDDED, SQLITE, UNFINISHED_RESTORE, Config
 from node.errors import IndexUnavailable, SetupError, SignerUnavailable
 from node.files.embedded import EmbeddedFiles
-from node.files.gateway import Gateway
 from node.files.keeper import FileKeeper
-from node.files.kubo import KuboFiles
-from node.flow import reindex
 from node.flow.files import Files
-from node.flow.reindex import Reindex
 from node.store.db import Store, has_index
 from node.store.master_key import refuse_if_shared
 from node.store.rebuild import Places, put_in_place
@@ -34,6 +29,7 @@ from node.store.seal import Seal
 from node.unlocking import load, unlocked
 
 if TYPE_CHECKING:
+    from node.flow import reindex
     from node.store.rebuild.elsewhere import Elsewhere
 
 CHAIN_WAIT_SECONDS = 60
@@ -94,6 +90,8 @@ def open_files(config: Config) -> FileKeeper:
     try:
         if config.ipfs == EMBEDDED:
             return EmbeddedFiles(config.files_path)
+        from node.files.kubo import KuboFiles
+
         return KuboFiles(config.ipfs, config.files_path)
     except OSError as fault:
         raise SetupError(f"{config.files_path}: {fault.strerror}") from fault
@@ -138,8 +136,11 @@ def reindexing(
     tell: reindex.Tell,
     *,
     may_drop: bool = True,
-) -> Iterator[Reindex]:
+) -> Iterator[reindex.Reindex]:
     """What rebuilds the index of a data directory, on which no node must run meanwhile."""
+    from node.files.gateway import Gateway
+    from node.flow import reindex
+
     configuration.check(config)
     if not config.data_dir.is_dir():
         raise SetupError(f"--data-dir {config.data_dir}: no node has its data there")
@@ -148,7 +149,7 @@ def reindexing(
         opened.enter_context(claim_directory(config))
         # Other commands wait here, instead of changing an index that is about to be replaced.
         fcntl.flock(opened.enter_context(lock_file(config, "setup.lock")), fcntl.LOCK_EX)
-        rpc = chain_of(config, lambda: EmbeddedChain.existing(config.chain_path))
+        rpc = chain_of(config, funded=None)
         opened.callback(rpc.close)
         keeper = open_files(config)
         opened.callback(keeper.close)
@@ -170,7 +171,7 @@ def reindexing(
             opened.callback(index.unlink, missing_ok=True)
             elsewhere.bring(index)
             put = elsewhere.put
-        yield Reindex(index, rpc, reindex.sources(keeper, served), given, tell, put=put)
+        yield reindex.Reindex(index, rpc, reindex.sources(keeper, served), given, tell, put=put)
 
 
 def _elsewhere(config: Config) -> Elsewhere:
@@ -188,11 +189,16 @@ def copies_of(config: Config) -> list[Path]:
     return [path for path in (before, before.with_name(f"{before.name}-wal")) if path.exists()]
 
 
-def chain_of(config: Config, embedded: Callable[[], EmbeddedChain]) -> JsonRpc:
-    """The chain that --chain names."""
+def chain_of(config: Config, *, funded: str | None) -> JsonRpc:
+    """The chain that --chain names; an embedded one that is not there yet is made for ``funded``, if given."""
     if config.chain == EMBEDDED:
+        # An EVM is a large part of a node's memory.
+        from node.chain.embedded import EmbeddedChain, LedgerError
+
         try:
-            return embedded()
+            if funded is None:
+                return EmbeddedChain.existing(config.chain_path)
+            return EmbeddedChain(config.chain_path, funded=funded)
         except LedgerError as fault:
             raise SetupError(str(fault)) from fault
     try:

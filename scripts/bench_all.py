@@ -29,13 +29,14 @@ PARTS = {
     "circs": ("scripts.bench_node", "recording: rates, medians, memory, beside what Anvil takes alone"),
     "big": ("scripts.bench_big", "reads, start and new goods with a large index, beside a small one"),
     "workers": ("scripts.bench_workers", "two processes beside one, on PostgreSQL, and how soon another leads"),
-    "memory": ("scripts.bench_memory", "memory under ten minutes of load"),
+    "memory": ("scripts.bench_memory", "memory without work, and under ten minutes of load"),
     "page": ("scripts.bench_page", "the page of goods: views, bytes, and in a browser"),
     "backup": ("scripts.bench_backup", "what callers notice of a backup of a large index"),
     "login": ("scripts.bench_login", "whether the time of a failed login tells that a phone is known"),
     "audit": ("scripts.bench_audit", "how fast the auditor replays a ledger from Anvil"),
     "files": ("scripts.bench_files", "a file of 1 GiB up and down, beside sha256sum"),
     "models": ("scripts.bench_models", "Predict on one core"),
+    "reindex": ("scripts.bench_reindex", "vtrace reindex of a million circs from a chain that is played back"),
 }
 SHARE_MAX = 4
 """Where the plot ends: what is so much better than wanted needs no longer bar."""

@@ -1,4 +1,6 @@
-"""What scripts/bench memory measures: how a node's memory grows under CreateCirc on Anvil, after the first minute."""
+"""What scripts/bench memory measures: the memory of a node that has nothing to do, and how it grows under CreateCirc on
+Anvil, after the first minute. Both are resident memory, shared pages included.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,8 @@ from scripts.figures import Figure
 from tests.chain.servers import anvil
 
 CALLERS = 32
+IDLE_SECONDS = 5
+IDLE_MB = 120
 WARM_SECONDS = 60
 LOOK_SECONDS = 1.0
 LOOKS = 15
@@ -34,6 +38,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="vtrace-bench-") as home, anvil(*ANVIL) as url:
         rpc = HttpRpc(url)
         with on_anvil(Path(home), url, rpc) as node:
+            time.sleep(IDLE_SECONDS)
+            idle = memory_mib(node)
             bench = Bench(node)
             requests = create_requests(bench.maker, bench.goods, len(bench.goods))
             began, seen, done = time.monotonic(), [], threading.Event()
@@ -59,6 +65,7 @@ def main() -> None:
     for minute in range(int(args.minutes)):
         print(f"minute {minute}: {statistics.median(m for at, m in seen if minute <= at / 60 < minute + 1):,.1f} MiB")
     found = [
+        Figure("memory of an idle node", idle * 2**20 / 1e6, "MB", at_most=IDLE_MB),
         Figure("CreateCirc, answered", len(answered.waits), ""),
         Figure("CreateCirc, answered", answered.rate, "/s"),
         Figure("memory at the end", last, "MiB", warm, "MiB after the first minute", at_most=GROWTH),

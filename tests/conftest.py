@@ -8,12 +8,22 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import node as nodes
+from tests.support.forking import Forkery
 from tests.support.node import RunningNode, running
 from tests.support.postgres import NoServer, Server, find_programs, postgres
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("vtrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("vtrace")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forkery() -> Iterator[Forkery]:
+    """What starts all nodes and commands of this process."""
+    nodes.forkery = Forkery()
+    yield nodes.forkery
+    nodes.forkery.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import rlp
-from eth_utils.crypto import keccak
 
 from node.chain import contract, shape, signer
 from node.chain.answers import read_transaction
+from node.chain.keccak import keccak
 from node.chain.rpc import Chain, ChainUnavailable, Log
 from node.chain.transport import JsonRpc, RpcError
 
@@ -189,12 +189,32 @@ def _put_together(body: dict[str, Any]) -> bytes:
                 return b""
             fees = [number("maxPriorityFeePerGas"), number("maxFeePerGas")]
             parity = number("yParity" if "yParity" in body else "v")
-            fields = [number("chainId"), number("nonce"), *fees, *call, [], parity, number("r"), number("s")]
-            return bytes([_DYNAMIC_FEE]) + bytes(rlp.encode(fields))
+            before = map(_item, (number("chainId"), number("nonce"), *fees, *call))
+            after = map(_item, (parity, number("r"), number("s")))
+            return bytes([_DYNAMIC_FEE]) + _list(*before, _list(), *after)
         fields = [number("nonce"), number("gasPrice"), *call, number("v"), number("r"), number("s")]
-        return bytes(rlp.encode(fields))
+        return _list(*map(_item, fields))
     except (shape.ShapeError, ValueError):
         return b""
+
+
+def _list(*items: bytes) -> bytes:
+    """An RLP list of items that are encoded already. A library's encoder takes ten times as long."""
+    content = b"".join(items)
+    return _prefix(0xC0, len(content)) + content
+
+
+def _item(content: bytes) -> bytes:
+    if len(content) == 1 and content[0] < 0x80:
+        return content
+    return _prefix(0x80, len(content)) + content
+
+
+def _prefix(kind: int, length: int) -> bytes:
+    if length <= 55:
+        return bytes([kind + length])
+    size = _bytes(length)
+    return bytes([kind + 55 + len(size)]) + size
 
 
 def read_signed(raw: bytes) -> Signed | None:

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import HashingError, InvalidHashError, VerificationError
-from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from node.domain import passwords
 from node.errors import Reason, Status, VTraceError
@@ -23,7 +23,13 @@ HASHES_WAITING_MAX = 12
 """A call that waits holds a thread of the server, and others than logins need one too."""
 RETRY_SECONDS = 1
 
-_COMMON = frozenset(word for word in FREQUENCY_LISTS["passwords"] if len(word) >= passwords.LENGTH_MIN)
+
+@cache
+def common() -> frozenset[str]:
+    """Passwords that many people have, as long as one must be; read when the first password is chosen."""
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
+    return frozenset(word for word in FREQUENCY_LISTS["passwords"] if len(word) >= passwords.LENGTH_MIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class Passwords:
 
     def new(self, field: str, password: str, context: Iterable[str]) -> str:
         """The hash of a new password that keeps the rules; ``context`` as in ``passwords.accepted``."""
-        accepted = passwords.accepted(field, password, context, _COMMON.__contains__)
+        accepted = passwords.accepted(field, password, context, common().__contains__)
         with self.place():
             return self.hash(accepted)
 

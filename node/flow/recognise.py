@@ -54,6 +54,7 @@ class Recognition:
 
     def models(self) -> list[KnownModel]:
         """Every model, by name and version."""
+        self._catalogue.await_loaded()
         return [KnownModel(self._ids[model.name, model.version], model) for model in self._catalogue.models()]
 
     def materials(self) -> list[KnownMaterial]:
@@ -67,6 +68,7 @@ class Recognition:
         """The material that a model sees in ``data``."""
         if not 1 <= len(model_name) <= MODEL_NAME_LENGTH_MAX:
             raise invalid("model_name", model_name, "the name of a model, as ListModels shows it")
+        self._catalogue.await_loaded()
         seen = self._catalogue.recognise(model_name, data)
         known = self._of_cards[seen.material.name]
         models = tuple(self._by_material()[known.facts.name])

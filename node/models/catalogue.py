@@ -3,33 +3,40 @@
 A card may name a server that runs the model instead (``remote``).
 
 A folder that can't be used is listed as unavailable with its reason; it never keeps the node from starting. Cards are
-read at once, the models themselves in the background: until then they are ``loading``.
+read at once, the models themselves in the background, at the latest when somebody asks for one: until then they are
+``loading``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from node.domain.recognition import Model, ModelState, Recognised
 from node.errors import Reason, SetupError, Status, VTraceError, not_found
 from node.models.card import CARD_BYTES_MAX, NAME, Card, CardFault, read_card
-from node.models.onnx import MODEL_BYTES_MAX, OnnxModel
-from node.models.parse import parse
-from node.models.remote import RemoteModel
-from node.models.runner import SCORES, ModelBusy, ModelDown, ModelFault, ModelTimeout, Numbers, Runner
+from node.models.runner import (
+    MODEL_BYTES_MAX,
+    SCORES,
+    ModelBusy,
+    ModelDown,
+    ModelFault,
+    ModelTimeout,
+    Numbers,
+    Runner,
+)
 
 SHIPPED = Path(__file__).parent / "shipped"
 MODELS_MAX = 100
 RETRY_SECONDS = 1
 AGAIN_SECONDS = 5
+LOAD_SECONDS_MAX = 5.0
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 log = logging.getLogger(__name__)
@@ -68,6 +75,8 @@ class Catalogue:
         for folder in folders:
             self._scan(folder)
         self._loader = threading.Thread(target=self._keep_loading, name="models", daemon=True)
+        self._start_lock = threading.Lock()
+        self._tried = threading.Event()
         self._closing = threading.Event()
 
     def _scan(self, folder: Path) -> None:
@@ -84,12 +93,20 @@ class Catalogue:
                 self._entries[name, version] = _opened(name, version, path)
 
     def start(self) -> None:
-        """Load the models, in the background."""
-        self._loader.start()
+        """Load the models, in the background; nothing happens the second time."""
+        with self._start_lock:
+            if self._loader.ident is None and not self._closing.is_set():
+                self._loader.start()
+
+    def await_loaded(self) -> None:
+        """Start, and wait until every model was tried once; not for longer than callers like to wait."""
+        self.start()
+        self._tried.wait(LOAD_SECONDS_MAX)
 
     def close(self) -> None:
         """Stop loading, and let go of the models."""
-        self._closing.set()
+        with self._start_lock:
+            self._closing.set()
         if self._loader.ident is not None:
             self._loader.join()
         for entry in self._entries.values():
@@ -105,6 +122,7 @@ class Catalogue:
     def _keep_loading(self) -> None:
         """Load all, and those whose server does not answer yet again and again."""
         self.load()
+        self._tried.set()
         while any(entry.again for entry in self._entries.values()) and not self._closing.wait(AGAIN_SECONDS):
             self.load()
 
@@ -141,19 +159,22 @@ class Catalogue:
         MODEL_NOT_FOUND, INVALID_ARGUMENT for data that the model can't take, PREDICT_RESULT_UNAVAILABLE where the
         model measures that the data is not like what it learned from, MODEL_PREDICT_FAILED when it broke.
         """
+        # What reads and runs models is a third of a node's memory, and most nodes never do.
+        from node.models.parse import parse
+
         entry, card, runner = self._ready(name)
         outputs = _run(entry, runner, parse(data, card.input))
         measures = {measure: float(outputs[measure][0]) for measure in card.reject}
-        scores = outputs[SCORES]
+        scores = outputs[SCORES].tolist()
         for measure, bound in card.reject.items():
             if not bound.holds(measures[measure]):
                 raise _not_told(entry, measure, measures[measure])
-        if not np.all(np.isfinite(scores)):
+        if not all(map(math.isfinite, scores)):
             raise _not_told(entry, SCORES, float("nan"))
-        best = int(np.argmax(scores))
+        best = scores.index(max(scores))
         evidence: dict[str, object] = {"label": card.classes[best].label, "measures": measures}
         if card.scores_are_probabilities:
-            evidence["probability"] = float(scores[best])
+            evidence["probability"] = scores[best]
         return Recognised(entry.model, card.classes[best].material, evidence)
 
     def _ready(self, name: str) -> tuple[_Entry, Card, Runner]:
@@ -244,7 +265,11 @@ def _opened(name: str, version: int, folder: Path) -> _Entry:
 
 def _runner(folder: Path, card: Card) -> Runner:
     if card.remote is not None:
+        from node.models.remote import RemoteModel
+
         return RemoteModel(card)
+    from node.models.onnx import OnnxModel
+
     content = _read(folder / "model.onnx", MODEL_BYTES_MAX)
     if card.sha256 is not None and hashlib.sha256(content).hexdigest() != card.sha256:
         raise ModelFault("model.onnx is not the one of the card: its sha256 differs")

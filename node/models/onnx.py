@@ -15,9 +15,9 @@ import onnxruntime as ort
 
 from node.models.card import Card
 from node.models.deadline import Deadlines
-from node.models.runner import RUN_SECONDS_MAX, SCORES, ModelBusy, ModelFault, ModelTimeout, Numbers, held
+from node.models.outputs import held
+from node.models.runner import RUN_SECONDS_MAX, SCORES, ModelBusy, ModelFault, ModelTimeout, Numbers
 
-MODEL_BYTES_MAX = 64 * 1024 * 1024
 RUNS_AT_ONCE_MAX = 4
 INPUT = "x"
 LOG_FATAL_ONLY = 4

@@ -14,7 +14,8 @@ import numpy as np
 
 from node.models.breaker import Breaker
 from node.models.card import Card
-from node.models.runner import RUN_SECONDS_MAX, SCORES, ModelBusy, ModelDown, ModelFault, ModelTimeout, Numbers, held
+from node.models.outputs import held
+from node.models.runner import RUN_SECONDS_MAX, SCORES, ModelBusy, ModelDown, ModelFault, ModelTimeout, Numbers
 from node.wire.inference import grpc_predict_v2_pb2 as oip
 from node.wire.inference import grpc_predict_v2_pb2_grpc as oip_grpc
 

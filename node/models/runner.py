@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
+MODEL_BYTES_MAX = 64 * 1024 * 1024
 SCORES = "scores"
 RUN_SECONDS_MAX = 2.0
 
-Numbers = NDArray[np.float64]
+Numbers: TypeAlias = "NDArray[np.float64]"
 
 
 class ModelFault(Exception):
@@ -48,13 +50,3 @@ class Runner(Protocol):
     def close(self) -> None:
         """Let go of what it holds."""
         ...
-
-
-def held(outputs: Mapping[str, Numbers], classes: int, measures: frozenset[str]) -> Mapping[str, Numbers]:
-    """Outputs, each flat and of the size that the card says; ModelFault otherwise."""
-    flat = {name: np.asarray(value, np.float64).reshape(-1) for name, value in outputs.items()}
-    for name, size in {SCORES: classes, **dict.fromkeys(measures, 1)}.items():
-        if name not in flat or flat[name].size != size:
-            found = f"{flat[name].size} values" if name in flat else "nothing"
-            raise ModelFault(f"its output {name} has {found}, the card says {size}")
-    return flat

@@ -18,7 +18,6 @@ from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from node.chain.embedded import READ_METHODS
 from node.chain.transport import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -54,6 +53,10 @@ class RpcEndpoint:
 
     def __init__(self, chain: JsonRpc, contract: str) -> None:
         self._chain = chain
+        # Only a node with an embedded chain has this endpoint, and an EVM in its memory.
+        from node.chain.embedded import READ_METHODS
+
+        self._methods = READ_METHODS
         self._contract = contract
         self._threads = CapacityLimiter(THREADS)
 
@@ -99,7 +102,7 @@ class RpcEndpoint:
         if not isinstance(call, dict) or not isinstance(call.get("method"), str):
             return RpcError(INVALID_REQUEST, 'request: want {"jsonrpc":"2.0","id":…,"method":…,"params":[…]}')
         method, params = call["method"], call.get("params", [])
-        if method not in READ_METHODS:
+        if method not in self._methods:
             return RpcError(METHOD_NOT_FOUND, f"method {method[:80]} is not served here")
         try:
             if method == "eth_call":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import repeat, takewhile
 
 from node.chain import contract
 from node.chain.history import Entry, History
 from node.domain.model import CircStatus
 from node.domain.records import TxKind, TxState
 from node.domain.replay import RegisteredActor, Replay
+from node.flow.reindex.ahead import ahead
 from node.flow.reindex.transactions import state_at
 from node.store.rebuild import ChainCirc, Mined, Rebuild
 
@@ -28,7 +30,9 @@ def play(
 ) -> Played:
     """Play blocks ``first`` to ``last``. Unexplained where an event does not follow from those before it."""
     played = Played()
-    for entries in history.entries(first, last, tell):
+    found = history.entries(first, last, tell)
+    for entries in takewhile(lambda some: some is not None, ahead(repeat(lambda: next(found, None)))):
+        assert entries is not None
         circs: list[tuple[ChainCirc, Mined]] = []
         for entry in entries:
             state = state_at(entry.block_number, last, confirmations)

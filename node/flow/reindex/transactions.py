@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 
 from node.chain import contract
 from node.chain.history import History, Signed, read_signed, sender_of
 from node.domain.log_entry import read_anchor
 from node.domain.records import TxKind, TxState
+from node.flow.reindex.ahead import ahead
 from node.store.rebuild import OldTransaction, Rebuild
 
 BATCH = 1_000
@@ -43,16 +45,24 @@ def _is_genuine(new: Rebuild, row: OldTransaction, signed: Signed, say: Callable
 def fetch(new: Rebuild, history: History, drop: Callable[[int, str], None], tell: Tell) -> None:
     """Find out what the added transactions are. ``drop`` gets rows of the outbox that can't be mined, and why."""
     done = 0
-    for batch in new.transactions.lacking():
-        for (outbox_id, _), signed in zip(batch, history.transactions([tx_hash for _, tx_hash in batch]), strict=True):
-            known = new.transactions.at_nonce(signed.sender, signed.nonce)
+
+    def ask(batch: list[tuple[int, str]]) -> list[tuple[int, Signed]]:
+        found = history.transactions([tx_hash for _, tx_hash in batch])
+        return [(outbox_id, signed) for (outbox_id, _), signed in zip(batch, found, strict=True)]
+
+    for batch in ahead(partial(ask, batch) for batch in new.transactions.lacking()):
+        there = new.transactions.at_nonces({(signed.sender, signed.nonce) for _, signed in batch})
+        fill = []
+        for outbox_id, signed in batch:
+            known = there.get((signed.sender, signed.nonce))
             if known is not None and _asks_the_same(known[1], signed.data):
                 new.transactions.merge(outbox_id, known[0])
                 continue
             if known is not None:
                 why = f"transaction {signed.hash} took the nonce {signed.nonce} of another one, which never was mined"
                 drop(known[0], why)
-            new.transactions.fill(outbox_id, signed.sender, signed.nonce, signed.raw)
+            fill.append((outbox_id, signed.sender, signed.nonce, signed.raw))
+        new.transactions.fill(fill)
         done += len(batch)
         tell(done)
 

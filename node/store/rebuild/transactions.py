@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from node.domain.records import TxKind, TxState
@@ -104,7 +105,8 @@ class Transactions:
 
     def lacking(self) -> Iterator[list[tuple[int, str]]]:
         """The transactions that were added: id and hash, in batches."""
-        query = f"SELECT id, tx_hash FROM main.outbox WHERE signer = '' AND id > ? ORDER BY id LIMIT {_PAGE_ROWS}"
+        # Such a row's nonce is its id, and there is an index of signers and nonces.
+        query = f"SELECT id, tx_hash FROM main.outbox WHERE signer = '' AND nonce > ? ORDER BY nonce LIMIT {_PAGE_ROWS}"
         after = 0
         while page := self._db.execute(query, [after]).fetchall():
             yield page
@@ -114,19 +116,26 @@ class Transactions:
         """How many they are."""
         return int(self._db.execute("SELECT count(*) FROM main.outbox WHERE signer = ''").fetchone()[0])
 
-    def fill(self, outbox_id: int, signer: str, nonce: int, raw: bytes) -> None:
-        """What an added transaction is; without its bytes it can't be sent again, so it counts as final."""
-        change = "UPDATE main.outbox SET signer = ?, nonce = ?, signed_bytes = ? WHERE id = ?"
-        self._db.execute(change, (signer, nonce, raw, outbox_id))
-        if not raw:
-            final = "UPDATE main.outbox SET state = ? WHERE id = ? AND state = ?"
-            self._db.execute(final, (TxState.FINAL.value, outbox_id, TxState.MINED.value))
+    def fill(self, added: Sequence[tuple[int, str, int, bytes]]) -> None:
+        """What added transactions are: id, signer, nonce and bytes.
 
-    def at_nonce(self, signer: str, nonce: int) -> tuple[int, bytes] | None:
-        """The transaction that the outbox has at a nonce: id and bytes."""
-        query = "SELECT id, signed_bytes FROM main.outbox WHERE signer = ? AND nonce = ?"
-        found = self._db.execute(query, (signer, nonce)).fetchone()
-        return None if found is None else (found[0], bytes(found[1]))
+        Without its bytes one can't be sent again, so it counts as final.
+        """
+        self._db.executemany(
+            "UPDATE main.outbox SET signer = ?2, nonce = ?3, signed_bytes = ?4 WHERE id = ?1",
+            added,
+        )
+        final = "UPDATE main.outbox SET state = ? WHERE id = ? AND state = ?"
+        bare = [(TxState.FINAL.value, outbox_id, TxState.MINED.value) for outbox_id, _, _, raw in added if not raw]
+        self._db.executemany(final, bare)
+
+    def at_nonces(self, wanted: Iterable[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, bytes]]:
+        """Of these signers and nonces those at which the outbox has a transaction: its id and bytes."""
+        query = """
+            SELECT o.signer, o.nonce, o.id, o.signed_bytes FROM json_each(?) j CROSS JOIN main.outbox o
+            WHERE o.signer = json_extract(j.value, '$[0]') AND o.nonce = json_extract(j.value, '$[1]')"""
+        rows = self._db.execute(query, [json.dumps(list(wanted))])
+        return {(signer, nonce): (outbox_id, bytes(raw)) for signer, nonce, outbox_id, raw in rows}
 
     def merge(self, added: int, known: int) -> None:
         """An added transaction is one that the outbox knows by another hash, such as before a fee bump."""
@@ -139,7 +148,7 @@ class Transactions:
 
     def add(self, kind: TxKind, signer: str, nonce: int, raw: bytes, tx_hash: str) -> None:
         """A transaction of which the chain's events say nothing, such as one that was reverted."""
-        self.fill(self.placeholder(kind, tx_hash), signer, nonce, raw)
+        self.fill([(self.placeholder(kind, tx_hash), signer, nonce, raw)])
 
     def nonces(self) -> dict[str, int]:
         """The highest nonce of every signer."""
