@@ -72,10 +72,13 @@ class Watched:
 
     def note(self, sql: str, values: Any) -> None:
         thread = threading.current_thread().name
-        name = f"worker {thread}" if thread in WORKERS else self.doing
+        names = {f"worker {thread}" if thread in (*WORKERS, WRITER) else self.doing}
+        if thread == WRITER:  # which commits for rpcs and for the journal alike
+            names.add(self.doing)
         with self._lock:
-            self.runs[name] += 1
-            self.by.setdefault(name, {}).setdefault(short(sql), Statement(sql, values))
+            for name in names:
+                self.runs[name] += 1
+                self.by.setdefault(name, {}).setdefault(short(sql), Statement(sql, values))
 
 
 PASSES = {
@@ -92,7 +95,8 @@ PASSES = {
 _FIRST = re.compile(r"SELECT [\w, ]+ FROM (\w+) ORDER BY number(?: DESC)? LIMIT 1")
 """One row at an end of the key, which a plan calls a scan."""
 
-WORKERS = ("sender", "confirmer", "nudger", "publisher", "scans", "feed", "journal", "anchor")
+WORKERS = ("sender", "confirmer", "nudger", "publisher", "scans", "feed", "anchor")
+WRITER = "writer"
 
 
 def short(sql: str) -> str:

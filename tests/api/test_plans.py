@@ -40,7 +40,7 @@ def test_every_rpc_finds_its_rows_by_an_index(found: Watched) -> None:
 
 def test_so_does_every_worker_and_the_start_of_a_node(found: Watched) -> None:
     workers = {name for name in found.by if name.startswith("worker ")}
-    assert workers >= {"worker sender", "worker confirmer", "worker feed", "worker journal"}
+    assert workers >= {"worker sender", "worker confirmer", "worker feed", "worker writer"}
     names = [*workers, "start again"]
     assert [fault for name in names for fault in _faults(name, iter(found.by[name].values()))] == []
 

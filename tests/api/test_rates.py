@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -29,8 +30,8 @@ class Standing(Rates):
 
     stands_at: int | None = None
 
-    def __init__(self, clock: Clock, factor: float) -> None:
-        super().__init__(lambda: clock() if Standing.stands_at is None else Standing.stands_at, factor)
+    def __init__(self, clock: Clock, *given: Any) -> None:
+        super().__init__(lambda: clock() if Standing.stands_at is None else Standing.stands_at, *given)
 
 
 @pytest.fixture(scope="module")

@@ -195,7 +195,7 @@ def test_a_producer_lists_its_own_orgs_goods(world: World, members: list[Any]) -
             "SELECT DISTINCT outbox.tx_hash, circ.id FROM circ JOIN outbox ON outbox.id = outbox_id "
             "JOIN circ_goods ON circ_id = circ.id JOIN goods ON goods.id = goods_id "
             "JOIN serial ON serial.id = serial_id "
-            "JOIN goods_class ON goods_class.id = goods_class_id WHERE org_id = ? ORDER BY circ.id",
+            "JOIN goods_class ON goods_class.id = goods_class_id WHERE goods_class.org_id = ? ORDER BY circ.id",
             member.org_id,
         ).fetchall()
         assert trans_ids(found) == [tx_hash for tx_hash, _ in of_org]

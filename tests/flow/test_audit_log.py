@@ -24,6 +24,7 @@ from node.errors import IndexUnavailable
 from node.flow import journal, log_check
 from node.flow.anchor import DAY_MICROS, FORGET_ROWS, ORIGIN_KEPT_MICROS, Anchorer
 from node.flow.journal import QUEUE_MAX, REFUSED_EVERY_MICROS, REFUSED_MAX, Journal
+from node.flow.wakes import SENDER
 from node.store import log, outbox, tables
 from node.store.db import Store
 from node.store.seal import Seal
@@ -202,7 +203,7 @@ def test_forgetting_where_calls_came_from_breaks_nothing(book: Book) -> None:
 def later(running: Running, micros: int) -> Anchorer:
     """The node's own anchoring at another time."""
     node = running.node
-    return Anchorer(node._store, node._ledger, lambda: now_micros() + micros, node._sender.wake)
+    return Anchorer(node._store, node._ledger, lambda: now_micros() + micros, lambda: node.leading.wake(SENDER))
 
 
 def test_the_head_goes_on_chain_once_a_day_and_only_with_news(net: Net, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def _process(maker: people.Maker, goods_id: int) -> str:
 
 def test_a_new_head_wakes_the_confirmer(net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks come while nothing is sent, and the confirmer is not due to look by itself before the test is over."""
-    monkeypatch.setattr(app, "IDLE_SECONDS_OTHER", HOUR)
+    monkeypatch.setattr(app, "NETWORK_PACE", replace(app.NETWORK_PACE, idle_seconds=HOUR))
     with started(config(tmp_path / "d", url_over("ws", net.url), net.key_file, confirmations=3)) as node:
         maker = people.maker(node.client)
         (goods_id,) = maker.goods(1)

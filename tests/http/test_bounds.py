@@ -109,7 +109,7 @@ def test_retry_advice_is_a_header_too(service: Any, fault: VTraceError, status: 
         answer = _post(port)
     assert (answer.status_code, answer.headers.get("retry-after")) == (status, retry)
     kinds = [one["@type"].rpartition(".")[2] for one in answer.json()["details"]]
-    assert kinds == ["ErrorInfo", *(["RetryInfo"] if retry else [])]
+    assert kinds == ["ErrorInfo", *(["RetryInfo"] if retry else []), "RequestInfo"]
 
 
 def test_headers_are_the_metadata_of_the_call(service: Any) -> None:

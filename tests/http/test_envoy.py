@@ -19,6 +19,8 @@ from tests.support.node import RunningNode
 from tests.support.people import Maker
 
 JSON = {"Content-Type": "application/json"}
+SAME = {**JSON, "X-Request-Id": "0f" * 16}
+"""With an id of the caller, which refusals repeat, else each call would have an id of its own."""
 PROTO = Path(__file__).parents[2] / "proto"
 _keys = itertools.count(1)
 
@@ -149,7 +151,7 @@ def test_they_agree_on_the_protocol_and_its_refusals(
         people.settled(node.client, goods)  # or the answers of GetCirc might differ by what was mined between them
     body = None if fields is None else json.dumps(_meant(maker, fields, goods)).encode()
     # With the same key what is made by the one is the other's answer too.
-    headers = {**JSON, "Authorization": f"Bearer {maker.boss.client.token}", "Idempotency-Key": f"key {next(_keys)}"}
+    headers = {**SAME, "Authorization": f"Bearer {maker.boss.client.token}", "Idempotency-Key": f"key {next(_keys)}"}
     envoy, ours = (ask(port, "POST", f"/api/v1/{route}", body, headers) for port in real)
     assert (envoy.status, ours.status) == (status, status)
     assert ours.json == envoy.json
@@ -159,7 +161,7 @@ def test_they_agree_on_the_protocol_and_its_refusals(
 
 def test_they_agree_on_an_upload_as_json(real: tuple[int, int], maker: Maker) -> None:
     pieces = [{"content": _base64(b"half "), "mds": [{"key": "filename", "value": "a.txt"}]}, {"content": "aGFsZg=="}]
-    headers = {**JSON, "Authorization": f"Bearer {maker.boss.client.token}"}
+    headers = {**SAME, "Authorization": f"Bearer {maker.boss.client.token}"}
     body = json.dumps(pieces).encode()
     envoy, ours = (ask(port, "POST", "/api/v1/file:upload", body, headers) for port in real)
     assert (envoy.status, ours.status) == (200, 200)
@@ -170,7 +172,7 @@ def test_they_agree_on_an_upload_as_json(real: tuple[int, int], maker: Maker) ->
 
 
 def test_they_agree_on_a_key_that_another_request_had(real: tuple[int, int], maker: Maker) -> None:
-    headers = {**JSON, "Authorization": f"Bearer {maker.boss.client.token}", "Idempotency-Key": "taken"}
+    headers = {**SAME, "Authorization": f"Bearer {maker.boss.client.token}", "Idempotency-Key": "taken"}
     first = ask(real[1], "POST", "/api/v1/goods/serial:create", b'{"classId":%d}' % maker.class_id, headers)
     assert first.status == 200
     body = b'{"classId":%d,"productTime":"2026-01-01T00:00:00Z"}' % maker.class_id
@@ -181,6 +183,6 @@ def test_they_agree_on_a_key_that_another_request_had(real: tuple[int, int], mak
 
 def test_they_agree_on_who_has_no_token(real: tuple[int, int]) -> None:
     for authorization in ({}, {"Authorization": "Basic eA=="}, {"Authorization": "Bearer x.y.z"}):
-        envoy, ours = (ask(port, "POST", "/api/v1/user:get", b"{}", {**JSON, **authorization}) for port in real)
+        envoy, ours = (ask(port, "POST", "/api/v1/user:get", b"{}", {**SAME, **authorization}) for port in real)
         assert (envoy.status, ours.status) == (401, 401)
         assert ours.json == envoy.json
