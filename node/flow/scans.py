@@ -32,7 +32,8 @@ JUDGE_EVERY_MICROS = 60 * 1_000_000
 WAITING_MAX = 20_000
 """Different scans that wait to be written; more are lost, and counted as such in the log."""
 READERS_MAX = 1_000_000
-"""Readers that one day remembers. More count as scans only, so strangers can't fill the disk."""
+"""Readers that one day remembers, for each process that counts. More count as scans only, so strangers can't fill the
+disk."""
 ROWS_MAX = 5_000_000
 """Rows of counts; the oldest days go before their time if there are more."""
 SALT = "scans"
@@ -163,7 +164,6 @@ class Scans:
             self._to_judge.discard(serial_id)
         with self._store.read():
             self._hinted = scans.hinted()
-            self._readers = scans.readers()  # with those that other processes counted
 
     def alerts(self, caller: User, place: Place) -> tuple[list[Alert], str]:
         """A page of the unusual goods of the caller's org, by id, and the next page's token."""
