@@ -357,7 +357,7 @@ class Node:
                 *(self._config, self._store, self._ledger, clock),
                 calls=calls,
                 watches=self._watches,
-                models_run=self._catalogue.has_ready,
+                models_run=self._catalogue.can_run,
                 worker=str(self._member.number) if self._member else "1",
                 several=is_shared,
             )

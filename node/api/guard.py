@@ -1,8 +1,8 @@
 """What callers can keep open at the gRPC server: a call takes a thread for work only when its message is there.
 
-grpc's server gives every open call a thread, which waits for the message. Honest callers send it with the call, so
-whoever waits longest is the one to go when too many wait: calls that never say anything can't keep others out, however
-many they are.
+Unary calls have none before (node/api/quick.py); grpc's server gives every other open call a thread, which waits for the
+message. Honest callers send it with the call, so whoever waits longest is the one to go when too many wait: calls that
+never say anything can't keep others out, however many they are.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from node.request_id import id_in
 
 WORKING_MAX = 32
 WAITING_MAX = 32
+SILENT_MAX = 11_000
 UPLOADS_MAX = 16
 WATCHES_MAX = 8
 THREADS = WORKING_MAX + WAITING_MAX + UPLOADS_MAX + WATCHES_MAX
@@ -84,7 +85,7 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
 
     def __init__(self, message_seconds: float = MESSAGE_SECONDS_MAX) -> None:
         self._waiting = Watched(message_seconds, WAITING_MAX)
-        self._silent = Watched(message_seconds)
+        self._silent = Watched(message_seconds, SILENT_MAX)
         self._calls = Watched(CALL_SECONDS_MAX)
         self._streams = Watched(STREAM_SECONDS_MAX)
         self._working = threading.BoundedSemaphore(WORKING_MAX)
@@ -132,9 +133,7 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
                     context.abort(grpc.StatusCode.CANCELLED, "")
                 return work(message, context)
 
-        begin = getattr(work, QUICK, None)
-        if begin is not None:
-            setattr(answer, QUICK, Quick(begin, self._silent, self._calls))
+        setattr(answer, QUICK, Quick(getattr(work, QUICK, None), self._silent, self._calls))
         return answer
 
     def _upload(self, work: Callable[..., Any]) -> Callable[..., Any]:

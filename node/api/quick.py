@@ -1,11 +1,12 @@
-"""Calls that hold no thread while they wait: for their message, and for the index.
+"""Calls that hold no thread while they wait: for their message, and some of them for the index.
 
 gRPC hands each call to a thread, which asks for the message, waits for it, and waits again for the work: with many
 callers the switches between threads take longer than a circ's own rules. It has no public way round that, so this
 module alone leans on the inside of its server; the project names the versions that it was tried with.
 
-A message comes on gRPC's own thread, which must never wait for anything; so one thread more begins the calls, in the
-order of their messages. It waits for the index when it looks up who calls, never for a commit.
+A message comes on gRPC's own thread, which must never wait for anything; so one thread more begins the calls that need
+none of their own, in the order of their messages. It waits for the index when it looks up who calls, never for a
+commit.
 """
 
 from __future__ import annotations
@@ -44,15 +45,16 @@ class Watch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Quick:
-    """How the calls of an rpc are begun, and who watches them until their message comes, and from then on."""
+    """How the calls of an rpc are begun, None for on a thread, and who watches them until their message comes, and from
+    then on if they have no thread."""
 
-    begin: Begin
+    begin: Begin | None
     silent: Watch
     working: Watch
 
 
 class QuickThreads(Threads):
-    """Threads for gRPC's calls, but those whose handlers are QUICK need none of their own."""
+    """Threads for gRPC's calls, but those whose handlers are QUICK need none before their message is there."""
 
     def __init__(self, total: int, name: str) -> None:
         super().__init__(total, name)
@@ -86,10 +88,13 @@ class QuickThreads(Threads):
         context = inside._Context(event, state, None)
         take = inside._receive_message(state, event.call, None)
 
+        def put(message: bytes) -> None:
+            self.put(ending, run, work, event, state, rest[0], lambda: iter((message,)), *rest[2:])
+
         def begin(message: bytes) -> None:
             try:
                 if not _begun(quick, event, state, context, message, ending):
-                    self.put(ending, run, work, event, state, rest[0], lambda: iter((message,)), *rest[2:])
+                    put(message)
             except Exception:
                 log.exception("a call ended without an answer")
                 event.call.cancel()
@@ -102,6 +107,8 @@ class QuickThreads(Threads):
             if message is None:
                 _refuse_empty(event, state)
                 ending.come()
+            elif quick.begin is None:
+                put(message)
             else:
                 self._come.put(lambda: begin(message))
             return told
@@ -123,6 +130,7 @@ def _begun(quick: Quick, event: Any, state: Any, context: Any, message: bytes, e
     if not context.is_active():  # its deadline passed while it stood in the queue
         ending.come()
         return True
+    assert quick.begin is not None
     quick.working.begin(context)
     begun = quick.begin(message, context, tell)
     if not begun:

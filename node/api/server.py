@@ -41,6 +41,9 @@ _OPTIONS = (
     ("grpc.max_metadata_size", METADATA_BYTES_MAX),
     ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
     ("grpc.max_concurrent_streams", CONNECTION_STREAMS_MAX),
+    # Calls that have come but were not looked at yet. From 1,000 on gRPC would cut off any of them, honest or not.
+    ("grpc.server.max_pending_requests", OPEN_CALLS_MAX),
+    ("grpc.server.max_pending_requests_hard_limit", 2 * OPEN_CALLS_MAX),
     ("grpc.max_allowed_incoming_connections", CONNECTIONS_MAX),
     # TLS and HTTP/2's first frames together.
     ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS_MAX),

@@ -149,9 +149,10 @@ class Catalogue:
         """Every model, by name and version."""
         return [self._entries[key].model for key in sorted(self._entries)]
 
-    def has_ready(self) -> bool:
-        """Whether there is a model that can be asked now."""
-        return any(entry.state is ModelState.READY for entry in self._entries.values())
+    def can_run(self) -> bool:
+        """Whether there is a model that can be asked now; before they are loaded, whether there is one to load."""
+        wanted = ModelState.LOADING if self._loader.ident is None else ModelState.READY
+        return any(entry.state is wanted for entry in self._entries.values())
 
     def recognise(self, name: str, data: bytes) -> Recognised:
         """What a model sees in ``data``: the newest version that is ready, or that of ``NAME/VERSION``.
