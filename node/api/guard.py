@@ -1,8 +1,8 @@
 """What callers can keep open at the gRPC server: a call takes a thread for work only when its message is there.
 
-Unary calls have none before (node/api/quick.py); grpc's server gives every other open call a thread, which waits for the
-message. Honest callers send it with the call, so whoever waits longest is the one to go when too many wait: calls that
-never say anything can't keep others out, however many they are.
+Unary calls have none before (node/api/quick.py); grpc's server gives every other open call a thread, which waits for
+the message. Honest callers send it with the call, so whoever waits longest is the one to go when too many wait: calls
+that never say anything can't keep others out, however many they are.
 """
 
 from __future__ import annotations
