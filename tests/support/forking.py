@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import IO, Any
 
@@ -69,7 +70,8 @@ class Forked:
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it ended, and its code has yet to be told
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """SIGTERM."""
