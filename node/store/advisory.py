@@ -39,6 +39,7 @@ def lock_of(function: str, lock_class: int, named: str = "") -> str:
 
 
 _TRY = f"SELECT {lock_of('pg_try_advisory_lock', CLASS_LEAD, ' || %s')}"
+_RELEASE = f"SELECT {lock_of('pg_advisory_unlock', CLASS_LEAD, ' || %s')}"
 
 
 class Connect(Protocol):
@@ -83,8 +84,14 @@ class Lead:
             return self._is_held and self._answers()
 
     def give_up(self) -> None:
-        """Let go of it, if this process has it."""
+        """Let go of it, if this process has it; whoever asks from then on can have it."""
         with self._lock:
+            if self._is_held and self._connection is not None:
+                try:
+                    # A server that only sees the connection close lets go of it a moment later.
+                    self._connection.execute(_RELEASE, [f" {self._name}"])
+                except psycopg.Error as fault:
+                    log.warning("the lead of %r was lost before it was given up: %s", self._name, fault)
             self._drop()
 
     def _answers(self) -> bool:

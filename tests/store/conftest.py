@@ -20,16 +20,21 @@ def template(server: Server) -> str:
     return name
 
 
+@pytest.fixture
+def url(server: Server, template: str) -> Iterator[str]:
+    """A database with an empty index."""
+    name = server.database(template)
+    yield server.url(name)
+    server.drop(name)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Where]:
     """A place with an empty index."""
     if request.param == "sqlite":
         yield tmp_path / "index.sqlite3"
         return
-    server: Server = request.getfixturevalue("server")
-    name = server.database(request.getfixturevalue("template"))
-    yield server.url(name)
-    server.drop(name)
+    yield request.getfixturevalue("url")
 
 
 @pytest.fixture

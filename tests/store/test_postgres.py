@@ -27,13 +27,6 @@ WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT gra
 
 
 @pytest.fixture
-def url(server: Server, template: str) -> Iterator[str]:
-    name = server.database(template)
-    yield server.url(name)
-    server.drop(name)
-
-
-@pytest.fixture
 def index(url: str) -> Iterator[Store]:
     with closing(Store(url)) as opened:
         yield opened

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 
+import psycopg
 import pytest
 
 from node.store.advisory import CLASS_LEAD, Lead
@@ -26,13 +27,6 @@ lead = Postgres(sys.argv[1]).lead("chain")
 print(lead.take(), flush=True)
 sys.stdin.read()
 """
-
-
-@pytest.fixture
-def url(server: Server, template: str) -> Iterator[str]:
-    name = server.database(template)
-    yield server.url(name)
-    server.drop(name)
 
 
 @pytest.fixture
@@ -64,6 +58,19 @@ def test_one_has_it_until_it_lets_go(mine: Lead, yours: Lead, url: str) -> None:
     mine.give_up()
     assert not mine.holds()
     assert yours.take()
+
+
+def test_it_is_given_up_before_the_server_sees_its_connection_close(
+    mine: Lead, yours: Lead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert mine.take()
+    with monkeypatch.context() as without:
+        without.setattr(psycopg.Connection, "close", lambda self: left_open.append(self))
+        left_open: list[psycopg.Connection] = []
+        mine.give_up()
+    assert yours.take()
+    for connection in left_open:
+        connection.close()
 
 
 def test_a_killed_process_has_it_no_longer(mine: Lead, url: str) -> None:
