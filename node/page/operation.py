@@ -6,29 +6,21 @@ the operator: at an address of their own, or without one on the site for callers
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import socket
-import threading
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-import uvicorn
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from node.config import host_and_port
-from node.errors import SetupError
 from node.flow.readiness import Readiness
 from node.page.connections import Connections, Listener
-from node.page.gate import HEAD_BYTES_MAX
-from node.page.protocol import GuardedProtocol
+from node.page.serving import Serving, listen
 
 HEALTHZ, READYZ, METRICS = "/healthz", "/readyz", "/metrics"
-STOP_SECONDS = 3
 CONNECTIONS_MAX = 64
 BACKLOG = 16
 _FRESH = {"Cache-Control": "no-store"}
@@ -81,49 +73,21 @@ class Operation:
         return Response(body, headers={**_FRESH, "Content-Type": media_type})
 
 
-class OperationSite:
+class OperationSite(Serving):
     """Serves the endpoints on an address of their own."""
 
     def __init__(self, address: str, operation: Operation, *, shared: bool = False) -> None:
         """``shared`` with other processes, whichever of them then answers."""
-        host, port = host_and_port("--metrics", address)
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         connections = Connections(by_address=False)
-        try:
-            listening = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
-        except OSError as fault:
-            raise SetupError(f"--metrics {address}: {fault.strerror}; does something else listen there?") from fault
-        self._socket = Listener(listening, connections, lambda: None)
-        self.port = int(self._socket.getsockname()[1])
-        config = uvicorn.Config(
+        advice = "does something else listen there?"
+        listening = listen("--metrics", address, advice, backlog=BACKLOG, is_shared=shared)
+        super().__init__(
+            "metrics",
             Starlette(routes=operation.own_routes()),
-            http=type("Protocol", (GuardedProtocol,), {"connections_open": connections}),
-            h11_max_incomplete_event_size=HEAD_BYTES_MAX,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
+            Listener(listening, connections, lambda: None),
+            connections,
             limit_concurrency=CONNECTIONS_MAX,
-            timeout_graceful_shutdown=STOP_SECONDS,
-            lifespan="off",
-            ws="none",
         )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
-
-    def start(self) -> None:
-        """Answer from now on."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End what is under way, then close."""
-        self._server.should_exit = True
-        if self._thread.is_alive():
-            self._thread.join(STOP_SECONDS + 2)
-        self._socket.close()
-
-    def _run(self) -> None:
-        asyncio.run(self._server.serve(sockets=[self._socket]))
 
 
 def _is_direct(request: Request) -> bool:
