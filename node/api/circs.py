@@ -32,7 +32,7 @@ class Circs:
 
     failed = Reason.CREATE_CIRC_FAILED
     duplicate = Reason.CIRC_ALREADY_EXIST
-    quick = frozenset({"CreateCirc"})
+    quick = frozenset({"CreateCirc", "GetCirc"})
 
     def __init__(self, recorder: Recorder, query: Query, wallets: Wallets) -> None:
         self._recorder = recorder

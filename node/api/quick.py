@@ -5,8 +5,9 @@ callers the switches between threads take longer than a circ's own rules. It has
 module alone leans on the inside of its server; the project names the versions that it was tried with.
 
 A message comes on gRPC's own thread, which must never wait for anything; so one thread more begins the calls that need
-none of their own, in the order of their messages. It waits for the index when it looks up who calls, never for a
-commit.
+none of their own, in the order of their messages. It waits for the index when it reads it, never for a commit. That is
+soon over as a rule, and many threads that read at once take Python's lock from each other at every row; where it is
+not, since a disk or a server is slow or a history long, the calls that come meanwhile take threads.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,6 +28,8 @@ from node.api.threads import END_SECONDS_MAX, Ending, Threads
 
 QUICK = "quick"
 """The attribute of a handler whose calls are begun so: a Quick."""
+HELD_SECONDS = 0.005
+"""From when on the thread that begins calls is taken to wait for something."""
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +63,7 @@ class QuickThreads(Threads):
     def __init__(self, total: int, name: str) -> None:
         super().__init__(total, name)
         self._come: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._began: float | None = None
         self._front = threading.Thread(target=self._begin, name="front", daemon=True)
         self._front.start()
 
@@ -79,8 +84,14 @@ class QuickThreads(Threads):
 
     def _begin(self) -> None:
         while (begin := self._come.get()) is not None:
+            self._began = time.monotonic()
             begin()
+            self._began = None
             del begin
+
+    def _is_held(self) -> bool:
+        began = self._began
+        return began is not None and time.monotonic() - began > HELD_SECONDS
 
     def _receive(self, quick: Quick, run: Any, work: Any, event: Any, state: Any, *rest: Any) -> Ending:
         """Ask for the message; gRPC's own thread brings it."""
@@ -107,7 +118,7 @@ class QuickThreads(Threads):
             if message is None:
                 _refuse_empty(event, state)
                 ending.come()
-            elif quick.begin is None:
+            elif quick.begin is None or self._is_held():
                 put(message)
             else:
                 self._come.put(lambda: begin(message))

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import queue
+import threading
+from contextlib import closing
+from typing import Any
 
 import grpc
 import pytest
 
+from node.api import quick
+from node.api.guard import Guard
+from node.api.quick import QUICK, QuickThreads, Tell
 from tests.support import people
 from tests.support.node import RunningNode
 from tests.support.wire_client import SERVICE
@@ -45,3 +51,38 @@ def test_what_one_connection_has_behind_it_is_not_held_against_it(node: RunningN
         for _ in range(CALLS // 60):
             calls = [create.future(request, metadata=metadata, timeout=SECONDS_MAX) for _ in range(60)]
             assert all(call.result() for call in calls)
+
+
+def test_while_one_waits_the_others_take_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quick, "HELD_SECONDS", -1.0)
+    is_begun, go_on = threading.Event(), threading.Event()
+
+    def begin(_: bytes, __: Any, tell: Tell) -> bool:
+        is_begun.set()
+        assert go_on.wait(SECONDS_MAX)
+        tell(b"begun")
+        return True
+
+    def on_thread(_: bytes, __: Any) -> bytes:
+        return b"on a thread"
+
+    setattr(on_thread, QUICK, begin)
+    threads = QuickThreads(2, "waits")
+    with closing(Guard()) as guard:
+        server = grpc.server(threads, interceptors=(guard,))
+        handlers = {"Do": grpc.unary_unary_rpc_method_handler(on_thread)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test", handlers),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as over:
+                do = over.unary_unary("/test/Do")
+                first = do.future(b"", timeout=SECONDS_MAX)
+                assert is_begun.wait(SECONDS_MAX)
+                assert do(b"", timeout=SECONDS_MAX) == b"on a thread"
+                go_on.set()
+                assert first.result() == b"begun"
+        finally:
+            go_on.set()
+            server.stop(0).wait(SECONDS_MAX)
+            threads.shutdown()
