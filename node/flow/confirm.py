@@ -8,7 +8,6 @@ was answered is lost.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from node.chain import contract, signer
 from node.chain.rpc import Block, Chain, ChainUnavailable, Look, Outcome, Receipt
 from node.domain.records import UNMINED, MinedTx, OutboxTx, TxKind, TxState
 from node.faults import point
+from node.flow.contradictions import Contradictions, Unfound
 from node.flow.forks import Forks
 from node.flow.ledger import Ledger
 from node.flow.outcomes import outcomes
@@ -27,8 +27,6 @@ from node.store.lead import Index
 LOOK_MAX = 1_000
 CARRIED_BLOCKS_MAX = 10_000
 """How far back a reverted circ is looked for in somebody else's transaction."""
-CONTRADICTION_SECONDS = 10.0
-"""How long a nonce must look used by somebody else: an endpoint may know of a block before its receipts."""
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +60,7 @@ class Confirmer:
         self._resend = resend
         self._forks = Forks(store, chain, ledger.clock, confirmations=confirmations)
         self._head = ""
-        self._contradicted: dict[int, float] = {}
+        self._contradictions = Contradictions(chain)
 
     def step(self) -> bool:
         """Settle what is mined; answers whether more may be settled at once."""
@@ -88,38 +86,29 @@ class Confirmer:
         ]
         deep = outbox.mined_up_to(look.head.number - self._confirmations + 1, LOOK_MAX)
         # What was sent is in the blocks since the last look, what is deep in the one that it was found in.
-        found = self._news(sent, before + 1, look.head.number)
+        found, unfound = self._news(sent, before + 1, look.head.number)
         if deep:
-            found += self._news(deep, deep[0].block_number or 0, deep[-1].block_number or 0)
+            found += self._news(deep, deep[0].block_number or 0, deep[-1].block_number or 0)[0]
+        self._contradictions.look(dict(zip(lanes, look.nonces, strict=True)), sent, unfound)
         explained = (self._explained(each, look.head) for each in found)
         news = [each for each in explained if each is not None]
         if news or look.head.hash != self._head:
             self._write(news, look)
         return bool(news) and (len(sent) >= LOOK_MAX or len(deep) == LOOK_MAX)
 
-    def _news(self, asked: Sequence[OutboxTx], from_block: int, to_block: int) -> list[_News]:
-        """What the chain has taken. What else was sent at a nonce that is used up is under suspicion."""
+    def _news(self, asked: Sequence[OutboxTx], from_block: int, to_block: int) -> tuple[list[_News], list[Unfound]]:
+        """What the chain has taken; and what it has not, each with all of its hashes."""
         now = outcomes(self._chain, self._ledger.contract, asked, from_block, to_block)
         missing = [tx.id for tx, outcome in zip(asked, now, strict=True) if outcome is None]
         before = outbox.replaced(missing) if missing else {}
-        news = []
+        news, unfound = [], []
         for tx, outcome in zip(asked, now, strict=True):
             found = outcome or next((other for other in self._chain.outcomes(before.get(tx.id, [])) if other), None)
             if found is not None:
                 news.append(_News(tx, found))
-                self._contradicted.pop(tx.id, None)
-            elif tx.state is TxState.SENT:
-                self._suspect(tx, [tx.live_hash, *before.get(tx.id, [])])
-        return news
-
-    def _suspect(self, tx: OutboxTx, hashes: Sequence[str]) -> None:
-        """LedgerFault once a used nonce has had no receipt for long, and the chain knows no transaction of ours."""
-        since = self._contradicted.setdefault(tx.id, time.monotonic())
-        if time.monotonic() - since >= CONTRADICTION_SECONDS and not any(self._chain.transactions(hashes)):
-            raise LedgerFault(
-                f"nonce {tx.nonce} of signer {tx.signer} was used by another transaction than {tx.tx_hash}: "
-                "this key must sign for this node alone"
-            )
+            else:
+                unfound.append((tx, [tx.live_hash, *before.get(tx.id, [])]))
+        return news, unfound
 
     def _is_deep(self, outcome: Outcome, head: Block) -> bool:
         return head.number - outcome.block_number + 1 >= self._confirmations

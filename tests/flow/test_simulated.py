@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from node.chain import contract
 from node.chain.fees import Fees
+from node.chain.rpc import Look
 from node.chain.signer import sign_transaction
 from node.domain.model import Circ, CircStatus, CircType, Range
 from node.domain.roles import Role
+from node.flow.contradictions import SECONDS_MIN
 from node.store import circs
 from tests.chain.echo import Sender
 from tests.chain.servers import RICH_WEI
@@ -153,5 +156,33 @@ def test_what_stands_on_two_lanes_waits_for_both(place: int) -> None:
             world.confirm()
             world.check()
         assert world.simulator.ledger.place(parts[1 - place]) is not None
+        world.settle()
+        world.check_settled()
+
+
+def test_two_forks_in_the_middle_of_looks_are_no_other_signer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look counts a nonce that its fork gives free, long apart."""
+    with world_of() as world:
+        world.produce(1, 1)
+        world.settle()
+        world.record(1, PROCESS, [1])
+        look = world.chain.look
+
+        def forked_after(*asked: Any) -> Look:
+            found = look(*asked)
+            world.simulator.ledger.fork(1, vanish=lambda _: True)
+            return found
+
+        for _ in range(2):
+            world.send()
+            world.simulator.ledger.mine()
+            with monkeypatch.context() as racing:
+                racing.setattr(world.chain, "look", forked_after)
+                world.confirm()
+            for _ in range(2):
+                world.clock.seconds += SECONDS_MIN
+                world.confirm()
+                world.nudge()
+            world.check()
         world.settle()
         world.check_settled()
