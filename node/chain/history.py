@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import rlp
 
 from node.chain import contract, shape, signer
-from node.chain.answers import read_transaction
+from node.chain.answers import Transaction, read_transaction
 from node.chain.keccak import keccak
 from node.chain.rpc import Chain, ChainUnavailable, Log
 from node.chain.transport import JsonRpc, RpcError
@@ -25,6 +26,7 @@ _TOPICS = (
     contract.RIGHTS_CHANGED_TOPIC,
 )
 _DYNAMIC_FEE = 2
+_SHARED_CHARS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,35 +169,42 @@ def _transactions(value: Any) -> list[Signed]:
 
 def _signed(value: Any) -> Signed:
     known, body = read_transaction(value), shape.obj(value)
-    raw = _put_together(body)
+    raw = _put_together(body, known)
     whole = raw if "0x" + keccak(raw).hex() == known.hash else b""
     return Signed(known.hash, known.sender, known.nonce, known.input, whole)
 
 
-def _put_together(body: dict[str, Any]) -> bytes:
+def _put_together(body: dict[str, Any], known: Transaction) -> bytes:
     """The bytes of a transaction of EIP-1559, or of the old kind, from its members; else nothing."""
 
     def number(name: str) -> bytes:
-        return _bytes(shape.quantity(shape.field(body, name)))
-
-    def content(name: str) -> bytes:
-        value = body.get(name)
-        return b"" if value is None else shape.data(value)
+        value = shape.field(body, name)
+        if isinstance(value, str) and len(value) <= _SHARED_CHARS_MAX:
+            return _shared(value)
+        return _number(value)
 
     try:
-        call = [number("gas"), content("to"), number("value"), content("input")]
+        to = b"" if known.to is None else bytes.fromhex(known.to[2:])
+        call = [number("gas"), _item(to), number("value"), _item(known.input)]
+        nonce = _item(_bytes(known.nonce))
         if int(str(body.get("type") or "0x0"), 16) == _DYNAMIC_FEE:
             if body.get("accessList"):
                 return b""
             fees = [number("maxPriorityFeePerGas"), number("maxFeePerGas")]
             parity = number("yParity" if "yParity" in body else "v")
-            before = map(_item, (number("chainId"), number("nonce"), *fees, *call))
-            after = map(_item, (parity, number("r"), number("s")))
-            return bytes([_DYNAMIC_FEE]) + _list(*before, _list(), *after)
-        fields = [number("nonce"), number("gasPrice"), *call, number("v"), number("r"), number("s")]
-        return _list(*map(_item, fields))
+            after = (parity, number("r"), number("s"))
+            return bytes([_DYNAMIC_FEE]) + _list(number("chainId"), nonce, *fees, *call, _list(), *after)
+        return _list(nonce, number("gasPrice"), *call, number("v"), number("r"), number("s"))
     except (shape.ShapeError, ValueError):
         return b""
+
+
+def _number(value: Any) -> bytes:
+    return _item(_bytes(shape.quantity(value)))
+
+
+_shared = lru_cache(maxsize=4096)(_number)
+"""For the numbers that many transactions have in common, such as fees."""
 
 
 def _list(*items: bytes) -> bytes:

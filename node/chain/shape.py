@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+_HASH = re.compile(r"0x[0-9a-f]{64}")
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _SHOWN_MAX = 60
 
@@ -59,6 +60,8 @@ def data(value: Any, size: int | None = None) -> bytes:
 
 def hash32(value: Any) -> str:
     """A hash as ``0x`` + 64 lower-case hex digits."""
+    if isinstance(value, str) and _HASH.fullmatch(value):
+        return value
     return "0x" + data(value, 32).hex()
 
 

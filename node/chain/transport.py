@@ -19,9 +19,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+import orjson
 import urllib3
-
-from node.domain import bounded_json
 
 BATCH_CALLS_MAX = 100
 CONNECTIONS_KEPT = 16
@@ -95,9 +94,9 @@ def request_of(calls: Sequence[Call], first: int) -> bytes:
 
 
 def json_of(raw: bytes) -> Any:
-    """What an endpoint said, as a JSON value. Raises NotAnAnswer if it is none."""
+    """What an endpoint said, as a JSON value. Raises NotAnAnswer if it is none, or is nested beyond 1,024 levels."""
     try:
-        return bounded_json.loads(raw)
+        return orjson.loads(raw)
     except ValueError as error:
         raise NotAnAnswer(f"answered {excerpt(raw)}, want JSON") from error
 

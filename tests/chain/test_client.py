@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from node.chain.rpc import CallReverted, Chain, ChainUnavailable, Fees, RefusalKind, RpcError
-from node.chain.transport import LIMIT_EXCEEDED, METHOD_NOT_FOUND, Call
+from node.chain.transport import LIMIT_EXCEEDED, METHOD_NOT_FOUND, Call, NotAnAnswer, json_of
 
 from .echo import CREATION, Sender, word
 from .servers import embedded
@@ -268,3 +268,9 @@ def test_rubbish_in_any_field_is_understood_or_unavailable(tmp_path: Path) -> No
                     except ChainUnavailable:
                         refused += 1
         assert refused > 200
+
+
+@pytest.mark.parametrize("raw", [b"[" * 10_000_000, b'{"a":' * 100_000, b"", b"{", b"NaN", b"\xff", b'"\xed\xa0\x80"'])
+def test_what_is_no_json_or_deep_is_no_answer(raw: bytes) -> None:
+    with pytest.raises(NotAnAnswer, match="want JSON"):
+        json_of(raw)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from node.domain import bounded_json
+import orjson
+
 from node.domain import cid as cids
 from node.domain.cid import RAW, Cid
 from node.domain.form import FORM_BYTES_MAX, NO_SALT, SALT_BYTES, form_digest
@@ -51,7 +52,7 @@ def read_export(path: Path) -> Iterator[KnownForm]:
 def _line(path: Path, number: int, line: bytes) -> KnownForm:
     private = False
     try:
-        value = bounded_json.loads(line)
+        value = orjson.loads(line)
         salt, form = bytes.fromhex(value["salt"]), value["form"].encode()
         private = value.get("private") is True
     except (ValueError, KeyError, TypeError, AttributeError):
