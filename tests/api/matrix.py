@@ -404,8 +404,8 @@ BUILDERS: dict[str, Callable[[Cell], Any]] = {
 
 
 @contextmanager
-def world(data_dir: Path) -> Iterator[World]:
-    with started(Config(data_dir=data_dir, grpc="127.0.0.1:0", http="127.0.0.1:0")) as running:
+def world(data_dir: Path, **options: Any) -> Iterator[World]:
+    with started(Config(data_dir=data_dir, grpc="127.0.0.1:0", http="127.0.0.1:0", **options)) as running:
         channel = grpc.insecure_channel(running.ready.grpc)
         try:
             made = World(running, channel, Passwords().hash(people.PASSWORD))
