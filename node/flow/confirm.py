@@ -61,6 +61,7 @@ class Confirmer:
         self._forks = Forks(store, chain, ledger.clock, confirmations=confirmations)
         self._head = ""
         self._contradictions = Contradictions(chain)
+        self._unlooked: int | None = None  # from which block on, where the last look could not take all that was sent
 
     def step(self) -> bool:
         """Settle what is mined; answers whether more may be settled at once."""
@@ -86,7 +87,9 @@ class Confirmer:
         ]
         deep = outbox.mined_up_to(look.head.number - self._confirmations + 1, LOOK_MAX)
         # What was sent is in the blocks since the last look, what is deep in the one that it was found in.
-        found, unfound = self._news(sent, before + 1, look.head.number)
+        first = before + 1 if self._unlooked is None else min(before + 1, self._unlooked)
+        found, unfound = self._news(sent, first, look.head.number)
+        self._unlooked = first if len(sent) >= LOOK_MAX else None
         if deep:
             found += self._news(deep, deep[0].block_number or 0, deep[-1].block_number or 0)[0]
         self._contradictions.look(dict(zip(lanes, look.nonces, strict=True)), sent, unfound)

@@ -45,7 +45,7 @@ class Pace:
 EMBEDDED_PACE = Pace(1.0, GATHER_SECONDS, GATHER_SECONDS)
 NETWORK_PACE = Pace(0.5, 0.05, 0.1)
 """Of a chain that is asked over the network, where each question costs more than what comes along with it. Whoever
-waits for one circ alone does not notice: a worker rests after a step, not before it."""
+waits for one circ alone does not notice: a worker rests after a step, not before it, and only where nothing waits."""
 
 
 class ChainDuties:

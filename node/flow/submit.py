@@ -54,20 +54,20 @@ class Sender:
             log.info("sending %d unfinished transactions again", waiting)
 
     def step(self) -> bool:
-        """Send one batch of each lane that has something; answers whether there may be more to send at once."""
+        """Send one batch of each lane that has something; answers whether more waits already."""
         lanes = [lane for lane in outbox.lanes_with([TxState.SIGNED]) if not self._is_paused(lane)]
         if not lanes:
             return False
         self._ledger.identity.check()
-        went_on = [self._send(lane) for lane in lanes]
-        return any(went_on)
+        more = [self._send(lane) for lane in lanes]
+        return any(more)
 
     def _is_paused(self, lane: str) -> bool:
         pause = self._pauses.get(lane)
         return pause is not None and time.monotonic() < pause.until
 
     def _send(self, lane: str) -> bool:
-        """Send one batch of a lane; answers whether it went on."""
+        """Send one batch of a lane; answers whether more of it waits, as far as it may go on at once."""
         batch = outbox.in_lane(lane, TxState.SIGNED, BATCH_MAX)
         if not self._ledger.lanes.is_one:
             waiting = outbox.waiting([tx.id for tx in batch])
@@ -96,7 +96,7 @@ class Sender:
             self.sent += len(accepted)
         if refused is None:
             self._goes_on(lane)
-            return True
+            return len(batch) == BATCH_MAX
         self._ledger.identity.doubt()
         return self._answer(lane, *refused)
 

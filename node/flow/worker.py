@@ -13,8 +13,9 @@ from node.errors import IndexUnavailable, SignerUnavailable
 BACKOFF_SECONDS_FIRST = 0.5
 BACKOFF_SECONDS_MAX = 10.0
 GATHER_SECONDS = 0.02
-"""The least between two steps, unless a worker says otherwise. What comes meanwhile is done with the next one: a call
-of the chain and a commit cost nearly the same for one transaction as for many, and callers wait for both."""
+"""The least from a step that left nothing to the next, unless a worker says otherwise. What comes meanwhile is done
+with that: a call of the chain and a commit cost nearly the same for one transaction as for many, and callers wait for
+both."""
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,8 @@ class TryLater(Exception):
 class Worker:
     """Runs ``step`` until stopped. A step answers whether it should run again at once.
 
-    ``tell`` hears what keeps it from going on, and an empty text once it does. Between two steps it rests for
-    ``gather_seconds``.
+    ``tell`` hears what keeps it from going on, and an empty text once it does. After a step that left nothing it rests
+    for ``gather_seconds``.
     """
 
     def __init__(
@@ -99,8 +100,8 @@ class Worker:
                     self._note("")
                 backoff, told = 0.0, ""
                 if not again:
+                    self._stopping.wait(self._gather_seconds)
                     self._wake.wait(self._idle_seconds)
-                self._stopping.wait(self._gather_seconds)
         except BaseException as fault:  # noqa: BLE001 - whatever it is, the node must not go on without this thread
             self._on_fatal(fault)
         finally:

@@ -150,10 +150,42 @@ def test_a_refusal_holds_up_what_is_behind_it(store: Store, monkeypatch: pytest.
     assert _trouble().startswith(f"nonce 2 of {SIGNER} waits: pool full (txpool is full); nothing is lost")
     assert sender.sent == 2
     chain.answers["eth_sendRawTransaction"] = _taken
-    assert sender.step()
+    sender.step()
     assert not sender.step()
     assert _states() == ["sent"] * 4
     assert _trouble() == ""
+
+
+def test_behind_a_full_batch_more_may_wait(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "BATCH_MAX", 3)
+    sender = _sender(store, Scripted(eth_sendRawTransaction=_taken))
+    assert sender.step()
+    assert _states() == ["sent"] * 3 + ["signed"]
+    assert not sender.step()
+    assert _states() == ["sent"] * 4
+
+
+def test_a_worker_rests_only_when_nothing_waits(store: Store) -> None:
+    left, done = [True, True, True, False], threading.Event()
+
+    def step() -> bool:
+        again = left.pop(0)
+        if not left:
+            done.set()
+        return again
+
+    an_hour = 3_600.0
+    worker = Worker(
+        "sender",
+        step,
+        idle_seconds=an_hour,
+        on_fatal=lambda _: None,
+        at_end=store.close_thread,
+        gather_seconds=an_hour,
+    )
+    worker.start()
+    assert done.wait(60)
+    assert worker.stop(60)
 
 
 def test_a_lane_pauses_longer_and_longer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +215,7 @@ def test_an_underpriced_transaction_is_signed_again_at_once(store: Store) -> Non
     sender = _sender(store, chain)
     assert sender.step()
     assert _states() == ["sent", "sent", "signed", "signed"]
-    assert sender.step()
+    sender.step()
     assert _states() == ["sent"] * 4
     (_, _, again, _) = outbox.in_lane(SIGNER, TxState.SENT, 4)
     assert signer.fees_of(again.raw) == Fees(1_125, 11)
@@ -205,18 +237,18 @@ def test_a_gap_sends_the_whole_lane_again(store: Store, monkeypatch: pytest.Monk
     assert not sender.step()
     assert _states() == ["signed"] * 4
     chain.answers["eth_sendRawTransaction"] = _taken
-    assert sender.step()
+    sender.step()
     assert _states() == ["sent"] * 4
 
 
 def test_what_the_chain_has_already_counts_as_sent(store: Store) -> None:
     chain = Scripted(eth_sendRawTransaction=lambda _: RpcError(-32000, "already known"))
-    assert _sender(store, chain).step()
+    _sender(store, chain).step()
     assert _states() == ["sent"] * 4
 
 
 def test_a_nonce_that_is_used_up_is_the_confirmers(store: Store) -> None:
-    assert _sender(store, Scripted(eth_sendRawTransaction=_refusing(0, "nonce too low"))).step()
+    _sender(store, Scripted(eth_sendRawTransaction=_refusing(0, "nonce too low"))).step()
     assert _states() == ["sent"] * 4
 
 
@@ -235,7 +267,7 @@ def test_a_lane_that_stops_does_not_stop_the_others(store: Store) -> None:
         for nonce in range(2):
             _add(nonce, KEYS[1])
     chain = Scripted(eth_sendRawTransaction=_refusing(0, "insufficient funds"))
-    assert _sender(store, chain, lanes=2).step()
+    _sender(store, chain, lanes=2).step()
     assert (_states(SIGNER), _states(OTHER)) == (["signed"] * 4, ["sent"] * 2)
     assert (bool(_trouble(SIGNER)), bool(_trouble(OTHER))) == (True, False)
 
@@ -247,12 +279,12 @@ def test_what_waits_for_another_lane_is_not_sent(store: Store) -> None:
         _add(1, KEYS[1], waits_for=[first.id])
         _add(2, KEYS[1])
     sender = _sender(store, Scripted(eth_sendRawTransaction=_taken), lanes=2)
-    assert sender.step()
+    sender.step()
     assert not sender.step()
     assert _states(OTHER) == ["sent", "signed", "signed"]
     with store.write():
         outbox.mark_mined([outbox.MinedTx(first.id, TxState.FINAL, 1, "0x1", first.tx_hash)])
-    assert sender.step()
+    sender.step()
     assert _states(OTHER) == ["sent"] * 3
 
 
@@ -287,7 +319,7 @@ def test_nothing_is_sent_to_another_chain(store: Store, answers: dict[str, Any],
         assert what in str(told.value)
     assert chain.calls.count("eth_sendRawTransaction") == 1 + 3
     chain.answers = right
-    assert sender.step()
+    sender.step()
     assert _states() == ["sent"] * 4
 
 
