@@ -1,7 +1,9 @@
 """scripts/bench: the figures of the project, each part measured on fresh servers of its own.
 
-    scripts/bench                     every part, one after the other (about NN minutes)
-    scripts/bench --write             the same, and docs/benchmarks.md with its plot is written anew
+    scripts/bench                     every part, one after the other (about an hour)
+    scripts/bench --full              with ten million circs (half an hour more, and 40 GB of disk)
+    scripts/bench --keep DIR          a folder keeps each part's figures: those that are there are not measured again
+    scripts/bench --write             docs/benchmarks.md, .json and .svg are written anew
     scripts/bench circs --circs 1000  one part, with options of its own (scripts/bench circs --help)
 
 A figure moves with the machine; its ratio to a limit measured in the same run is what to compare.
@@ -15,6 +17,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,7 +27,7 @@ from rich.console import Console
 from scripts.figures import Figure, Machine, as_json, from_json, markdown, table
 
 ROOT = Path(__file__).parent.parent
-PAGE, PLOT = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "benchmarks.svg"
+PAGE, PLOT, DATA = (ROOT / "docs" / f"benchmarks.{kind}" for kind in ("md", "svg", "json"))
 PARTS = {
     "circs": ("scripts.bench_node", "recording: rates, medians, memory, beside what Anvil takes alone"),
     "big": ("scripts.bench_big", "reads, start and new goods with a large index, beside a small one"),
@@ -38,6 +41,8 @@ PARTS = {
     "models": ("scripts.bench_models", "Predict on one core"),
     "reindex": ("scripts.bench_reindex", "vtrace reindex of a million circs from a chain that is played back"),
 }
+FULL = {"big": ("--goods", "1000000", "--circs", "10000000"), "backup": ("--circs", "10000000")}
+"""Parts whose own default is smaller than what is promised."""
 SHARE_MAX = 4
 """Where the plot ends: what is so much better than wanted needs no longer bar."""
 THERE, SHORT = "#2a7f62", "#c8553d"
@@ -58,6 +63,8 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them beside what is wanted (SVG)")
+    parser.add_argument("--full", action="store_true", help="measure with ten million circs")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="go on with what was measured before")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and its plot")
     args = parser.parse_args()
     machine, console = Machine.here(), Console()
@@ -65,19 +72,21 @@ def main() -> int:
     failed: list[str] = []
     for number, (name, (_, what)) in enumerate(PARTS.items(), 1):
         console.rule(f"{number} of {len(PARTS)}: {name}, {what}", align="left")
-        figures = _measured(name)
+        figures = _measured(name, FULL.get(name, ()) if args.full else (), args.keep)
         if figures is None:
             failed.append(name)
             continue
         found[name] = figures
         console.print(table(name, figures))
+    whole = {"machine": asdict(machine), "parts": {name: as_json(figures) for name, figures in found.items()}}
+    text = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
     if args.json:
-        whole = {"machine": asdict(machine), "parts": {name: as_json(figures) for name, figures in found.items()}}
-        args.json.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+        args.json.write_text(text)
     if args.plot:
         args.plot.write_bytes(plot(found))
     if args.write and not failed:
         PAGE.write_text(page(machine, found))
+        DATA.write_text(text)
         PLOT.write_bytes(plot(found))
     missed = [f"{name}: {each.name}" for name, figures in found.items() for each in figures if each.holds is False]
     for line in missed:
@@ -87,12 +96,14 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _measured(name: str) -> list[Figure] | None:
+def _measured(name: str, options: Sequence[str], keep: Path | None) -> list[Figure] | None:
     """A part's figures, from a process of its own; None if it failed, whose reason it has printed."""
     with tempfile.TemporaryDirectory(prefix="vtrace-bench-") as home:
-        to = Path(home) / "figures.json"
-        command = [sys.executable, "-m", "scripts.bench_all", name, "--json", str(to)]
-        subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.DEVNULL)
+        to = (keep or Path(home)).absolute() / f"{name}.json"
+        if not to.exists():
+            to.parent.mkdir(parents=True, exist_ok=True)
+            command = [sys.executable, "-m", "scripts.bench_all", name, *options, "--json", str(to)]
+            subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.DEVNULL)
         return from_json(json.loads(to.read_text())) if to.exists() else None
 
 

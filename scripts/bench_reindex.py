@@ -84,8 +84,8 @@ def main() -> None:
                 Figure(f"circs, {name}", args.circs / seconds, "/s", at_least=WANTED),
                 Figure(f"circs, {name}, by its own CPU time", args.circs / processor, "/s"),
             ]
-        size = os.stat(data_dir / "index.sqlite3").st_size / 2**20
-    figures.put_out(f"reindex of {args.circs:,} circs", [*found, Figure("index", size, "MiB")], args.json)
+        size = os.stat(data_dir / "index.sqlite3").st_size / args.circs
+    figures.put_out(f"reindex of {args.circs:,} circs", [*found, Figure("index, for a circ", size, "bytes")], args.json)
 
 
 if __name__ == "__main__":

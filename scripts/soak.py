@@ -135,7 +135,12 @@ class Anvil:
         self._process.send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
-        """It writes its state when it ends; what waits in its pool is gone."""
+        """It writes its state when it ends; what waits in its pool is gone.
+
+        It makes no block meanwhile: the accounts would be as that left them, but the block would be nowhere.
+        """
+        self.ask("evm_setIntervalMining", 0)
+        time.sleep(UNDER_WAY_SECONDS)
         self._life.close()
         self._start()
 
