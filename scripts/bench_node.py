@@ -259,7 +259,7 @@ def of_anvil(seen: Measured, some: tuple[float, float], callers: int, alone: flo
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="scripts/bench circs", description=__doc__)
-    parser.add_argument("--circs", type=int, default=40_000, help="CreateCirc calls on Anvil (%(default)s)")
+    parser.add_argument("--circs", type=int, default=80_000, help="CreateCirc calls on Anvil (%(default)s)")
     parser.add_argument("--batches", type=int, default=50, help="BatchCirc(1,000) calls on each chain (%(default)s)")
     parser.add_argument("--callers", type=int, default=32, help="concurrent callers of the median (%(default)s)")
     parser.add_argument("--no-embedded", action="store_true", help="measure on Anvil alone")
