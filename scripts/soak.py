@@ -53,6 +53,7 @@ TAKEOVER_SECONDS_MAX = 2.0
 FORK_CHANCE, PAUSE_CHANCE, RESTART_CHANCE = 0.5, 0.1, 0.05
 PAUSE_SECONDS_MAX = 5.0
 UNDER_WAY_SECONDS = 0.2
+ANSWER_SECONDS_MAX = 30.0
 SETTLE_SECONDS_MAX = 1_800
 AUDIT_SECONDS_MAX = 1_800
 LOG_BLOCKS = 500
@@ -245,11 +246,11 @@ class Soak:
             self._maker = people.maker(node.client)
         boss = self._maker.boss
         if time.monotonic() - self._token[1] > TOKEN_SECONDS or not self._token[0]:
-            answer = node.client.call("Token", phone=boss.phone, password=people.PASSWORD)
+            answer = _answered(node.client, "Token", phone=boss.phone, password=people.PASSWORD)
             self._token = (answer.token, time.monotonic())
         if not self._goods or self._used > ANSWERS_A_GOODS_SET:
             client = node.client.with_token(self._token[0])
-            made = client.call("BatchCreateGoods", serial_id=self._maker.serial_id, sum=GOODS)
+            made = _answered(client, "BatchCreateGoods", serial_id=self._maker.serial_id, sum=GOODS)
             self._goods.append([id_.value for id_ in made.ids])
             self._used = 0
         return self._token[0], self._goods[-1]
@@ -313,6 +314,18 @@ class Soak:
         )
         found = SUMMARY.search(done.stdout)
         return (int(found[4]) if found and done.returncode in (0, 1) else -1), done
+
+
+def _answered(client: WireClient, rpc: str, **fields: Any) -> Any:
+    """The answer of a call that may be made twice, also if both processes of the node were killed a moment ago."""
+    deadline = time.monotonic() + ANSWER_SECONDS_MAX
+    while True:
+        try:
+            return client.call(rpc, **fields)
+        except Refusal as fault:
+            if fault.status != "UNAVAILABLE" or time.monotonic() > deadline:
+                raise
+        time.sleep(UNDER_WAY_SECONDS)
 
 
 @contextmanager
