@@ -57,6 +57,7 @@ ANSWER_SECONDS_MAX = 30.0
 SETTLE_SECONDS_MAX = 1_800
 AUDIT_SECONDS_MAX = 1_800
 LOG_BLOCKS = 500
+USED = re.compile(r"nonce (\d+) of signer (0x\w+) was used by another transaction than (0x\w+)")
 SUMMARY = re.compile(r"audit: (\d+) goods, (\d+) circs, (\d+) pending, (\d+) differences")
 
 
@@ -210,7 +211,8 @@ class Soak:
             if load is not None:
                 load.join()
         if ended is not None:
-            raise SystemExit(f"soak: the node ended by itself with exit code {ended}:\n{node.log()[-4_000:]}")
+            said = f"{node.log()[-4_000:]}{self.contradiction(node.log())}"
+            raise SystemExit(f"soak: the node ended by itself with exit code {ended}:\n{said}")
         self.tally.kills += 1
         self.tally.take(load)
         self._used += len(load.answered)
@@ -290,6 +292,27 @@ class Soak:
                 gaps += last - first + 1 - count
                 gaps += abs(self.anvil.chain.transaction_count(address) - (last + 1))
         return gaps
+
+    def contradiction(self, log: str) -> str:
+        """What index and chain have at a nonce that the node says was used by somebody else, if it says so."""
+        found = USED.search(log)
+        if found is None:
+            return ""
+        nonce, address = int(found[1]), found[2]
+        with closing(sqlite3.connect(f"file:{self._data_dir / 'index.sqlite3'}?mode=ro", uri=True)) as index:
+            columns = "id, kind, state, block_number, tx_hash, live_hash, mined_hash"
+            rows = index.execute(f"SELECT {columns} FROM outbox WHERE signer = ? AND nonce = ?", (address, nonce))
+            known = rows.fetchall()
+        head = self.anvil.chain.head().number
+        lines = [f"in the index: {known}", f"head {head}, nonces used {self.anvil.chain.transaction_count(address)}"]
+        for number in range(head, -1, -1):
+            body = self.anvil.ask("eth_getBlockByNumber", hex(number), True)
+            carried = [tx for tx in (body or {}).get("transactions", ()) if tx["from"].lower() == address.lower()]
+            lines += [f"block {number} has {tx}" for tx in carried if int(tx["nonce"], 16) == nonce]
+            if carried and min(int(tx["nonce"], 16) for tx in carried) < nonce:
+                lines.append(f"block {number} has its nonces from {min(int(tx['nonce'], 16) for tx in carried)} on")
+                break
+        return "\n".join(["", *lines])
 
     def taken_twice(self, address: str) -> int:
         """Circs that the contract has taken more than once: each form's digest is of one circ alone, by its salt."""
@@ -385,7 +408,7 @@ def _reckon(soak: Soak, minutes: float, told: Console) -> int:
         try:
             soak.settle(node.client)
         except Refusal:
-            told.log(f"the node's log ends:\n{node.log()[-3000:]}")
+            told.log(f"the node's log ends:\n{node.log()[-3000:]}{soak.contradiction(node.log())}")
             raise
         found = books(node.client, soak.goods(), soak.tally.answered)
         differences, audit = soak.audit(node)
