@@ -65,7 +65,7 @@ def main() -> int:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them beside what is wanted (SVG)")
     parser.add_argument("--full", action="store_true", help="measure with ten million circs")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="go on with what was measured before")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and its plot")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md, .json and .svg")
     args = parser.parse_args()
     machine, console = Machine.here(), Console()
     found: dict[str, list[Figure]] = {}

@@ -24,14 +24,21 @@ from rich.console import Console
 from node.chain import signer
 from node.chain.rpc import HttpRpc
 from scripts import figures, load
-from scripts.bench_node import ANVIL, BATCH_GOODS, SETTLE_SECONDS_MAX, UNLIMITED, create_requests
+from scripts.bench_node import (
+    ANVIL,
+    BATCH_GOODS,
+    CONNECTIONS,
+    SETTLE_SECONDS_MAX,
+    UNLIMITED,
+    WORKERS,
+    create_requests,
+)
 from scripts.figures import Figure
 from tests.chain.servers import anvil_process, free_port, fund
 from tests.support import people
 from tests.support.node import RunningNode, eventually, running
 from tests.support.postgres import Server, postgres
 
-WORKERS = 2
 RATIO_LEAST = 1.5
 MANY_CORES = 4
 TAKEOVER_SECONDS_MOST = 5
@@ -193,7 +200,7 @@ def main() -> None:
     parser.add_argument("--circs", type=int, default=3_000, help="CreateCirc a round (default 3000)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each node (default 3)")
     parser.add_argument("--callers", type=int, default=32, help="calls under way at once (default 32)")
-    parser.add_argument("--connections", type=int, default=16, help="connections of the callers (default 16)")
+    parser.add_argument("--connections", type=int, default=CONNECTIONS, help="connections of the callers (default 16)")
     parser.add_argument("--kills", type=int, default=5, help="kills of the process that leads (default 5)")
     figures.add_json(parser)
     args = parser.parse_args()

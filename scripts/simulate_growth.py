@@ -126,13 +126,18 @@ def main(arguments: list[str] | None = None) -> int:
     demand = Demand()
     try:
         given = inputs(json.loads(options.figures.read_text())["parts"])
-    except (OSError, Missing) as fault:
+        page = PAGE.read_text() if options.write else ""
+    except OSError as fault:
+        advice = "" if fault.filename == str(PAGE) else "; run scripts/bench --write, or name a file (--figures)"
+        print(f"growth: {fault.filename}: {fault.strerror}{advice}", file=sys.stderr)
+        return 2
+    except Missing as fault:
         print(f"growth: {fault}", file=sys.stderr)
         return 2
     made = tables(given, costs_of(given, json.loads(GAS.read_text()), demand.batch), demand)
     print(made, end="")
     if options.write:
-        before, _, rest = PAGE.read_text().partition(BEGIN)
+        before, _, rest = page.partition(BEGIN)
         PAGE.write_text(f"{before}{BEGIN}\n\n{made}\n{END}{rest.partition(END)[2]}")
     return 0
 

@@ -150,7 +150,7 @@ def test_a_refusal_holds_up_what_is_behind_it(store: Store, monkeypatch: pytest.
     assert _trouble().startswith(f"nonce 2 of {SIGNER} waits: pool full (txpool is full); nothing is lost")
     assert sender.sent == 2
     chain.answers["eth_sendRawTransaction"] = _taken
-    sender.step()
+    assert not sender.step()
     assert not sender.step()
     assert _states() == ["sent"] * 4
     assert _trouble() == ""
@@ -215,7 +215,7 @@ def test_an_underpriced_transaction_is_signed_again_at_once(store: Store) -> Non
     sender = _sender(store, chain)
     assert sender.step()
     assert _states() == ["sent", "sent", "signed", "signed"]
-    sender.step()
+    assert not sender.step()
     assert _states() == ["sent"] * 4
     (_, _, again, _) = outbox.in_lane(SIGNER, TxState.SENT, 4)
     assert signer.fees_of(again.raw) == Fees(1_125, 11)
@@ -237,28 +237,28 @@ def test_a_gap_sends_the_whole_lane_again(store: Store, monkeypatch: pytest.Monk
     assert not sender.step()
     assert _states() == ["signed"] * 4
     chain.answers["eth_sendRawTransaction"] = _taken
-    sender.step()
+    assert not sender.step()
     assert _states() == ["sent"] * 4
 
 
 def test_what_the_chain_has_already_counts_as_sent(store: Store) -> None:
     chain = Scripted(eth_sendRawTransaction=lambda _: RpcError(-32000, "already known"))
-    _sender(store, chain).step()
+    assert not _sender(store, chain).step()
     assert _states() == ["sent"] * 4
 
 
 def test_a_nonce_that_is_used_up_is_the_confirmers(store: Store) -> None:
-    _sender(store, Scripted(eth_sendRawTransaction=_refusing(0, "nonce too low"))).step()
+    assert not _sender(store, Scripted(eth_sendRawTransaction=_refusing(0, "nonce too low"))).step()
     assert _states() == ["sent"] * 4
 
 
 def test_what_was_sent_is_sent_again_after_a_start(store: Store) -> None:
     chain = Scripted(eth_sendRawTransaction=_taken)
     sender = _sender(store, chain)
-    sender.step()
+    assert not sender.step()
     sender.resume()
     assert _states() == ["signed"] * 4
-    sender.step()
+    assert not sender.step()
     assert chain.calls.count("eth_sendRawTransaction") == 8
 
 
@@ -267,7 +267,7 @@ def test_a_lane_that_stops_does_not_stop_the_others(store: Store) -> None:
         for nonce in range(2):
             _add(nonce, KEYS[1])
     chain = Scripted(eth_sendRawTransaction=_refusing(0, "insufficient funds"))
-    _sender(store, chain, lanes=2).step()
+    assert not _sender(store, chain, lanes=2).step()
     assert (_states(SIGNER), _states(OTHER)) == (["signed"] * 4, ["sent"] * 2)
     assert (bool(_trouble(SIGNER)), bool(_trouble(OTHER))) == (True, False)
 
@@ -279,12 +279,12 @@ def test_what_waits_for_another_lane_is_not_sent(store: Store) -> None:
         _add(1, KEYS[1], waits_for=[first.id])
         _add(2, KEYS[1])
     sender = _sender(store, Scripted(eth_sendRawTransaction=_taken), lanes=2)
-    sender.step()
+    assert not sender.step()
     assert not sender.step()
     assert _states(OTHER) == ["sent", "signed", "signed"]
     with store.write():
         outbox.mark_mined([outbox.MinedTx(first.id, TxState.FINAL, 1, "0x1", first.tx_hash)])
-    sender.step()
+    assert not sender.step()
     assert _states(OTHER) == ["sent"] * 3
 
 
@@ -319,7 +319,7 @@ def test_nothing_is_sent_to_another_chain(store: Store, answers: dict[str, Any],
         assert what in str(told.value)
     assert chain.calls.count("eth_sendRawTransaction") == 1 + 3
     chain.answers = right
-    sender.step()
+    assert not sender.step()
     assert _states() == ["sent"] * 4
 
 
